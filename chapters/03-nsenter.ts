@@ -1,0 +1,118 @@
+#!/usr/bin/env -S npx tsx
+/**
+ * 03 · nsenter: join a container that is already running
+ *
+ * A namespace lives as long as a process is in it, and any process with the
+ * right to may join it: setns(2). That is what docker exec does. nsenter(1)
+ * does it from the command line.
+ *
+ * @run npx tsx chapters/03-nsenter.ts
+ * @see nsenter(1), setns(2), namespaces(7), proc_pid_status(5)
+ */
+import { chapter } from "../lib/chapter.ts";
+import { identity, parseNamespaces } from "../lib/kernel.ts";
+import { hostPrograms } from "../lib/rootfs.ts";
+
+await chapter(import.meta.url, async ({ say, part, $, enter, see, rootfs }) => {
+  await part`A container in the background`;
+  say`The container of chapter 2, with sleep in place of the shell: it does nothing for a day. What it
+    prints goes to a file, which is how docker logs works. --kill-child ends it with unshare.`;
+  await rootfs(
+    "rootfs",
+    hostPrograms("bash", "ls", "ps", "hostname", "ip", "sleep", "stat"),
+  );
+  await $({
+    changes:
+      "a process that sleeps in namespaces of its own, with rootfs as its /",
+    undo: "by kill, further down, or when the chapter ends in any other way",
+  })`sudo unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc --root rootfs sleep 1d &> container.log & STARTED=$!`;
+
+  await part`Which process is it?`;
+  say`STARTED is what you started: sudo or unshare. The process inside is its child, or a child's
+    child. Go down from one to the next until the name is sleep.`;
+  await $`PID=$STARTED; while [ -e /proc/$PID ] && ! grep -q sleep /proc/$PID/comm; do PID=$(pgrep -nP $PID || echo $STARTED); done`;
+  say`A process has a number in every pid namespace from yours down to its own. NSpid has them all.`;
+  const started = await $`grep NSpid /proc/$STARTED/status`;
+  const sleeping = await $`grep NSpid /proc/$PID/status`;
+  see(
+    "the sleep has one number more: its own pid namespace is one further down",
+    "differ",
+    () => ({
+      "numbers of STARTED": String(started.stdout.match(/\d+/g)?.length ?? ""),
+      "numbers of PID": String(sleeping.stdout.match(/\d+/g)?.length ?? ""),
+    }),
+  );
+
+  await part`Join it`;
+  say`nsenter takes a process (--target) and the namespaces of it to join. One is enough: join the uts
+    namespace alone, and give the container a name.`;
+  await $({
+    changes: "the container's host name",
+    undo: "it goes with the container",
+  })`sudo nsenter --target "$PID" --uts hostname a-container`;
+  say`Now a shell in all five. It has the container's name and network, and yet not its files:`;
+  const [, , wrongRoot] = await enter({
+    changes:
+      "a root shell in the container's namespaces, but with the host's /: type with care",
+  })`sudo nsenter --target "$PID" --uts --mount --ipc --net --pid bash`(
+    `hostname`,
+    `ip address show`,
+    `stat --format %d:%i /`,
+    `ps -o args= -p 1`,
+  );
+  see(
+    "without --root the shell has the host's /, and so the host's /proc",
+    "same",
+    () => ({
+      "/ on the host": identity("/"),
+      "/ in the shell": wrongRoot,
+    }),
+  );
+  say`Your container got its / by chroot, and that belongs to a process, not to a namespace. --root
+    takes the target's / as well, and --wd its working directory: left outside, that would be the way
+    out that chapter 1 showed. (A runtime's pivot_root changes / for the whole mount namespace; there
+    --mount is enough.)`;
+  const [listing, name, , links, root] = await enter({
+    changes: "a root shell in the container",
+    undo: "it goes when the shell ends",
+  })`sudo nsenter --target "$PID" --uts --mount --ipc --net --pid --root --wd bash`(
+    `ps -ef`,
+    `hostname`,
+    `ip address show`,
+    `ls -l /proc/self/ns`,
+    `stat --format %d:%i /`,
+  );
+  const target = await $({
+    changes: "nothing: it reads",
+  })`sudo ls -l /proc/$PID/ns`;
+  see("the shell was in the five namespaces of the sleep", "same", () => {
+    const five = (text = "") => {
+      const { mnt, uts, ipc, pid, net } = parseNamespaces(text);
+      return [mnt, uts, ipc, pid, net].map(String);
+    };
+    return {
+      "sleep, from outside": five(target.stdout),
+      "the shell": five(links),
+    };
+  });
+  see("ps shows the sleep as process 1", "same", () => ({
+    "what was started": "sleep 1d",
+    "process 1, says ps": /^\S+ +1 .*\d (\D+ \S+)$/m.exec(listing ?? "")?.[1],
+  }));
+  const host = await $`hostname`;
+  see("the name is the container's", "differ", () => ({
+    host: host.stdout,
+    container: name,
+  }));
+  see("and so is /", "differ", () => ({
+    "/ on the host": identity("/"),
+    "/ in the shell": root,
+  }));
+  say`That is docker exec: find the process, join its namespaces, take its root, start a program.`;
+
+  await part`End it`;
+  say`When process 1 ends, the kernel ends all others in the namespace. A plain kill would do nothing:
+    process 1 gets only the signals it handles. That is why docker stop can take ten seconds.`;
+  await $({ changes: "the container ends" })`sudo kill -9 "$PID"`;
+  say`Next, 04 · overlay: where the files of a container come from, and where its changes go.`;
+});

@@ -1,0 +1,210 @@
+/**
+ * A chapter: its command line, its beginning and its end.
+ */
+import { mkdtempSync, readFileSync, realpathSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { bold, green, red } from "kleur/colors";
+import { ProcessOutput } from "zx/core";
+import { clear } from "./cleanup.ts";
+import { startTime } from "./kernel.ts";
+import {
+  CannotStart,
+  findPrivilege,
+  requireLinux,
+  requireSilentSudo,
+  requireTools,
+} from "./preflight.ts";
+import type { Source } from "./rootfs.ts";
+import { openShell } from "./shell.ts";
+import { guide, scribe, Stopped, type Teller } from "./teller.ts";
+
+/** What a chapter is told with. */
+export interface Verbs extends Teller {
+  /** Fills a directory with a root file system. */
+  rootfs(directory: string, source: Source): Promise<void>;
+}
+
+type Tale = (verbs: Verbs) => Promise<void>;
+
+const options = {
+  yes: { type: "boolean", short: "y" },
+  print: { type: "boolean", short: "p" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+const usage = "[--yes | --print | --help]";
+
+const help = `Options
+  -y, --yes    ask nothing, run every step; needs no terminal
+  -p, --print  print the chapter as a bash script; run nothing
+  -h, --help   show this text
+
+Exit status
+  0  told to the end     1  a step failed or a claim did not hold
+  2  cannot start: usage, platform, a missing tool, no terminal and no --yes
+  130, 143, 129  stopped: Ctrl-C or "stop here", SIGTERM, SIGHUP`;
+
+/**
+ * Tells a chapter as its command line asks for, and sets the exit status.
+ *
+ * @param url the chapter's `import.meta.url`: the comment at the top of that
+ *   file is its title, its text for --help and its list of man pages
+ * @param tale the chapter: one straight line, with no branch on what a step
+ *   printed, for it is also told without running anything
+ */
+export async function chapter(url: string, tale: Tale): Promise<void> {
+  for (const stream of [process.stdin, process.stdout, process.stderr])
+    // EPIPE: the reader of our output is gone. EIO: the terminal is.
+    stream.on("error", ({ code }: NodeJS.ErrnoException) =>
+      process.exit(code === "EIO" ? 129 : 1),
+    );
+  try {
+    await start(readHeader(fileURLToPath(url)), tale);
+  } catch (error) {
+    process.exitCode = explain(error);
+  }
+}
+
+async function start(header: Header, tale: Tale) {
+  const flags = readFlags(header);
+  if (flags.help) return console.log(`${header.text}\n\n${help}`);
+
+  const { teller, script, lines } = scribe();
+  const programs = await tell(teller, header, tale);
+  if (flags.print) return console.log(printable(header, script));
+
+  requireLinux();
+  const ask = !flags.yes;
+  if (ask && !(process.stdin.isTTY && process.stdout.isTTY))
+    throw new CannotStart(
+      "There is no terminal to ask at. Use --yes to run every step unasked, or --print to see them all.",
+    );
+  requireTools(lines, programs);
+  await walk(header, tale, ask);
+}
+
+function readFlags(header: Header) {
+  try {
+    return parseArgs({ options, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    throw new CannotStart(
+      `${(error as Error).message}\nUsage: ${header.run} ${usage}`,
+    );
+  }
+}
+
+/**
+ * Tells a chapter from its first line to its last.
+ *
+ * @returns the programs of this machine that it copies
+ */
+async function tell(teller: Teller, header: Header, tale: Tale) {
+  const { say, $ } = teller;
+  const programs: string[] = [];
+
+  say`${header.summary}`;
+  say`Everything happens in a directory of its own, which is removed at the end.`;
+  await $`WORK=$(mktemp -d -t by-hand.XXXXXX); cd "$WORK"`;
+
+  await tale({
+    ...teller,
+    rootfs(directory, source) {
+      programs.push(...source.programs);
+      return source.fill(directory, teller);
+    },
+  });
+
+  await teller.part`Leave nothing behind`;
+  say`Never remove a directory with something mounted below it: rm would go on in there. So look first, and only then remove.`;
+  await $({
+    changes: "the chapter's directory is removed, with all that is in it",
+  })`cd ..; grep "$(basename "$WORK")" /proc/self/mountinfo || sudo rm -rf --one-file-system "$WORK"`;
+  say`Man pages: ${header.pages}.`;
+  return programs;
+}
+
+/** The chapter as a script that does the same without us. */
+function printable(header: Header, script: string[]) {
+  return [
+    "#!/usr/bin/env bash",
+    `# ${header.title}`,
+    `# Printed by: ${header.run} --print`,
+    "",
+    "# For root on a machine without sudo.",
+    'command -v sudo >/dev/null || sudo() { "$@"; }',
+    ...script,
+  ].join("\n");
+}
+
+/** Runs a chapter in a directory of our own, and clears that however it ends. */
+async function walk(header: Header, tale: Tale, ask: boolean) {
+  const privilege = findPrivilege();
+  // The name tells whose it is: a pid, and when that process started.
+  const owner = `by-hand.${process.pid}.${startTime(process.pid)}.`;
+  const directory = mkdtempSync(join(realpathSync(tmpdir()), owner));
+  const shell = openShell(directory, privilege);
+  const { teller, told } = guide(shell, privilege, ask);
+
+  process.on("exit", (status) => {
+    const left = clear(directory, shell, told.sudo);
+    if (left) process.exitCode = 1;
+    if (status !== 0 || left)
+      complain(left ?? "Everything that was done so far is undone.");
+  });
+  const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
+  for (const [signal, status] of Object.entries(signals))
+    process.on(signal, () => process.exit(status));
+
+  if (!ask && privilege === "sudo") await requireSilentSudo(shell);
+  console.log(bold(header.title));
+  await tell(teller, header, tale);
+  console.log(green(`\nTold to the end. Claims that held: ${told.claims}.`));
+}
+
+/** Says why a chapter ended early; returns its exit status. */
+function explain(error: unknown): number {
+  if (error instanceof Stopped) return 130;
+  if (error instanceof ProcessOutput)
+    complain(
+      `\nThe last line failed${error.signal ? `: ${error.signal}` : ` with exit status ${error.exitCode}`}.`,
+    );
+  else {
+    const { message, stack } = error as Error;
+    complain(`\n${process.env.DEBUG ? stack : message}`);
+  }
+  return error instanceof CannotStart ? 2 : 1;
+}
+
+/** Writes to standard error, if there is anyone left to read it. */
+function complain(text: string) {
+  try {
+    writeSync(2, `${red(text)}\n`);
+  } catch {
+    // The terminal or the pipe is gone, and so is the reader.
+  }
+}
+
+/** What the comment at the top of a chapter says. */
+interface Header {
+  /** The whole of it, without the comment's frame. */
+  text: string;
+  title: string;
+  summary: string;
+  /** The command that runs the chapter. */
+  run: string;
+  /** Its man pages, as one line. */
+  pages: string;
+}
+
+/** Reads a chapter's header: a title, a summary, `@run` and `@see`. */
+function readHeader(file: string): Header {
+  const comment = /\/\*\*\n([^]*?)\n \*\//.exec(readFileSync(file, "utf8"));
+  const text = (comment?.[1] ?? "").replace(/^ \* ?/gm, "");
+  const [title = "", summary = ""] = text.split("\n\n");
+  const field = (name: string) =>
+    new RegExp(`^@${name} (.*)`, "m").exec(text)?.[1] ?? "";
+  return { text, title, summary, run: field("run"), pages: field("see") };
+}

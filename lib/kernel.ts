@@ -1,0 +1,99 @@
+/**
+ * Read-only facts, as the kernel tells them in /proc.
+ *
+ * @see proc(5), namespaces(7)
+ */
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+
+/** Every type of namespace there is, by its name in `/proc/PID/ns`. See namespaces(7). */
+export const namespaceTypes = [
+  "mnt",
+  "uts",
+  "ipc",
+  "pid",
+  "net",
+  "user",
+  "cgroup",
+  "time",
+] as const;
+
+/** An inode number for each type of namespace; a type that the kernel lacks is left out. */
+export type Namespaces = Partial<
+  Record<(typeof namespaceTypes)[number], string>
+>;
+
+/**
+ * The namespaces of the process that asks.
+ *
+ * @returns inode numbers, `{ mnt: "4026531841", … }`
+ */
+export function namespaces(): Namespaces {
+  const links = readdirSync("/proc/self/ns").map(
+    (type) => `${type} -> ${readlinkSync(`/proc/self/ns/${type}`)}`,
+  );
+  return parseNamespaces(links.join("\n"));
+}
+
+/**
+ * The namespaces in what `ls -l /proc/PID/ns` printed.
+ *
+ * @returns inode numbers, as {@link namespaces}; empty if the text holds none
+ */
+export function parseNamespaces(listing: string): Namespaces {
+  const found: Namespaces = {};
+  for (const type of namespaceTypes) {
+    const inode = new RegExp(`\\b${type} -> ${type}:\\[(\\d+)\\]`).exec(
+      listing,
+    );
+    if (inode) found[type] = inode[1];
+  }
+  return found;
+}
+
+/** A file's identity, `device:inode` in decimal, as `stat -c %d:%i` prints it. See inode(7). */
+export function identity(path: string): string {
+  const { dev, ino } = statSync(path, { bigint: true });
+  return `${dev}:${ino}`;
+}
+
+/** The processes in sight that are older than this one, as pids. */
+export function elders(): string[] {
+  const mine = Number(startTime(process.pid));
+  return readdirSync("/proc").filter(
+    (name) => /^\d+$/.test(name) && Number(startTime(Number(name))) < mine,
+  );
+}
+
+/**
+ * When a process started, in clock ticks since boot; with the pid, its identity.
+ *
+ * @returns undefined if there is no such process. See proc_pid_stat(5).
+ */
+export function startTime(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // The second field, the command's name, may hold blanks and parentheses.
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Mount points below a directory in this mount namespace, in the order they were mounted.
+ *
+ * @see proc_pid_mountinfo(5)
+ */
+export function mountsBelow(directory: string): string[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => unescape(line.split(" ")[4] ?? ""))
+    .filter((point) => point.startsWith(`${directory}/`));
+}
+
+/** mountinfo writes blank, tab, newline and backslash as three octal digits. */
+function unescape(field: string): string {
+  return field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+    String.fromCharCode(parseInt(octal, 8)),
+  );
+}

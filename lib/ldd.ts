@@ -1,0 +1,85 @@
+/**
+ * What `ldd` says, and the lines that copy programs together with their libraries.
+ *
+ * @see ldd(1), ld.so(8), elf(5)
+ */
+import { closeSync, openSync, readSync } from "node:fs";
+
+/**
+ * The files that a program needs in order to start: its loader and its libraries.
+ *
+ * Written for glibc's ldd and for musl's, whose answers differ in where the
+ * loader stands. Entries without a path, such as the vdso, are the kernel's.
+ *
+ * @param program the path of the program that ldd was asked about
+ * @param answer what ldd printed, its standard error included
+ * @param head the first bytes of the program; read from the file if left out
+ * @returns absolute paths, each once, in ldd's order; none for a static program
+ * @throws Error naming the program, if a library was not found or it is a script
+ */
+export function parseLdd(
+  program: string,
+  answer: string,
+  head = firstBytes(program),
+): string[] {
+  const missing =
+    /^\s*(\S+) => not found/m.exec(answer) ??
+    /Error loading shared library (\S+):/.exec(answer);
+  if (missing)
+    throw new Error(
+      `${program} needs the library ${missing[1]}, and this machine does not have it. Reinstall the package that ${program} came from.`,
+    );
+  if (/statically linked|not a (valid )?dynamic/i.test(answer)) {
+    const interpreter = /^#!\s*(\S+)/.exec(head);
+    if (interpreter)
+      throw new Error(
+        `${program} is a script for ${interpreter[1]}: it has no libraries of its own, and does not start without ${interpreter[1]}.`,
+      );
+    if (!head.startsWith("\x7fELF"))
+      throw new Error(`${program} is not a program.`);
+    return [];
+  }
+  return [...new Set(answer.match(/\/[^\s:]+/g))];
+}
+
+/** The first 128 bytes of a file, one character each: enough for a `#!` line. */
+function firstBytes(file: string): string {
+  const descriptor = openSync(file, "r");
+  try {
+    const bytes = Buffer.alloc(128);
+    return bytes.toString("latin1", 0, readSync(descriptor, bytes));
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/**
+ * The line that asks ldd about each of these programs and keeps what it says.
+ * Above each answer stands the question: `ldd`, and the program's path.
+ */
+export function askLdd(programs: string[]): string {
+  return `type -P ${programs.join(" ")} | xargs --max-args=1 --verbose ldd |& tee libraries.txt`;
+}
+
+/**
+ * What the line of {@link askLdd} printed, as a list of files for each program.
+ *
+ * @throws Error as {@link parseLdd}
+ */
+export function parseAnswers(printed: string): Map<string, string[]> {
+  const answers = printed.split(/^ldd /m).slice(1);
+  return new Map(
+    answers.map((answer) => {
+      const [program = ""] = answer.split("\n", 1);
+      return [program, parseLdd(program, answer.slice(program.length))];
+    }),
+  );
+}
+
+/**
+ * The line that copies every program and library that {@link askLdd} kept: each
+ * to the path it has on the host, where the kernel and the loader look for it.
+ */
+export function copyListed(rootfs: string): string {
+  return `grep -o '/[^ :]*' libraries.txt | sort -u | xargs cp --parents --target-directory=${rootfs}`;
+}

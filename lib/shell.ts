@@ -1,0 +1,173 @@
+/**
+ * One line of shell after another, as in one terminal, through zx.
+ *
+ * Each line runs in its own bash. Its working directory and its variables are
+ * handed on to the next line: every variable is exported (`set -a`), and as
+ * bash ends it writes its environment, `PWD` included, to a private file.
+ *
+ * @see bash(1), environ(7)
+ */
+import {
+  accessSync,
+  constants,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  statSync,
+} from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { $ as zx, type ProcessOutput } from "zx/core";
+
+/** How a line that begins with `sudo` gets root: by sudo, or by being root already. */
+export type Privilege = "sudo" | "root";
+
+export interface Shell {
+  /**
+   * Runs one line and takes over the directory and the variables it leaves.
+   *
+   * @param typed what is typed into the shell that the line opens
+   * @returns zx's own answer, whether the line succeeded or not
+   */
+  run(line: string, typed?: string[]): Promise<ProcessOutput>;
+  /** Runs one line whose input and output are the terminal. */
+  atTerminal(line: string): Promise<ProcessOutput>;
+  /** Runs one line while node waits, as an exit hook must; its errors are shown. */
+  runSync(line: string): ProcessOutput;
+}
+
+/**
+ * Opens a shell.
+ *
+ * @param directory where the first line runs: a directory of ours, mode 0700,
+ *   that holds the state file and is what TMPDIR names for every line
+ */
+export function openShell(directory: string, privilege: Privilege): Shell {
+  const stateFile = join(directory, "state");
+  const state = openSync(stateFile, "ax", 0o600);
+  let environment: NodeJS.ProcessEnv = {
+    ...readersEnvironment(),
+    TMPDIR: directory,
+    PWD: directory,
+  };
+
+  // zx takes its shell, prefix and postfix from ZX_* variables, so name all three.
+  const settings = (): Partial<typeof zx> => ({
+    shell: findProgram("bash"),
+    prefix:
+      (privilege === "root" ? 'sudo() { "$@"; }; ' : "") +
+      "trap 'env -0 >&3' EXIT; set -a\n",
+    postfix: "",
+    env: environment,
+    cwd: environment.PWD,
+    quiet: true,
+    nothrow: true,
+  });
+
+  return {
+    async run(line, typed) {
+      ftruncateSync(state);
+      const settled = settings();
+      if (typed) {
+        // The shell echoes each line on standard error: one pipe keeps it above its output.
+        settled.prefix += "exec 2>&1\n";
+        settled.input = ["set -v", ...typed, ""].join("\n");
+      }
+      const output = await zx({
+        ...settled,
+        stdio: [typed ? "pipe" : "ignore", "pipe", "pipe", state],
+      })(verbatim(line));
+      environment = { ...environment, ...parseState(stateFile) };
+      return output;
+    },
+
+    atTerminal(line) {
+      return zx({
+        ...settings(),
+        stdio: ["inherit", "inherit", "inherit", state],
+      })(verbatim(line));
+    },
+
+    runSync(line) {
+      return zx.sync({
+        ...settings(),
+        cwd: "/",
+        stdio: ["inherit", "pipe", "inherit", state],
+      })(verbatim(line));
+    },
+  };
+}
+
+/** A line as zx's template, with nothing quoted and no backslash read. */
+function verbatim(line: string): TemplateStringsArray {
+  return Object.assign([line], { raw: [line] });
+}
+
+/** What bash wrote as it ended; a bash that was killed wrote nothing. */
+function parseState(file: string): NodeJS.ProcessEnv {
+  const entries = readFileSync(file, "utf8").split("\0").filter(Boolean);
+  const pairs = entries.map((entry) => {
+    const equals = entry.indexOf("=");
+    return [entry.slice(0, equals), entry.slice(equals + 1)] as const;
+  });
+  // A deeper SHLVL would be this runner's doing, not the reader's.
+  return pairs.length ? { ...Object.fromEntries(pairs), SHLVL: "1" } : {};
+}
+
+/**
+ * What a line may inherit. Everything else stays out: BASH_ENV, exported
+ * functions, CDPATH, PS_FORMAT, LD_PRELOAD and their like would change what a
+ * line does.
+ */
+const inherited =
+  /^(HOME|USER|LOGNAME|TERM|LANG|LANGUAGE|LC_\w+|TZ|XDG_RUNTIME_DIR|DOCKER_HOST|CONTAINER_HOST)$/;
+
+function readersEnvironment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) =>
+    inherited.test(name),
+  );
+  return {
+    ...Object.fromEntries(kept),
+    PATH: searchPath().join(":"),
+    // Below 2, a bash whose input is a socket (node's pipes are) reads ~/.bashrc.
+    SHLVL: "1",
+  };
+}
+
+const systemDirectories = [
+  "/usr/local/sbin",
+  "/usr/local/bin",
+  "/usr/sbin",
+  "/usr/bin",
+  "/sbin",
+  "/bin",
+];
+
+/**
+ * Where lines find their programs: the directories of PATH that only root can
+ * write to, then the system's own, which an ordinary user's PATH may lack.
+ */
+export function searchPath(): string[] {
+  const path = (process.env.PATH ?? "").split(":").filter(onlyRootWrites);
+  return [...new Set([...path, ...systemDirectories])];
+}
+
+function onlyRootWrites(directory: string): boolean {
+  if (systemDirectories.includes(directory)) return true;
+  if (!isAbsolute(directory)) return false;
+  const stat = statSync(directory, { throwIfNoEntry: false });
+  return stat?.uid === 0 && (stat.mode & 0o022) === 0;
+}
+
+/** The file that a line runs when it says `name`, or undefined if there is none. */
+export function findProgram(name: string): string | undefined {
+  return searchPath()
+    .map((directory) => join(directory, name))
+    .find((file) => {
+      try {
+        accessSync(file, constants.X_OK);
+        return statSync(file).isFile();
+      } catch {
+        return false;
+      }
+    });
+}
