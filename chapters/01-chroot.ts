@@ -32,7 +32,7 @@ await chapter(import.meta.url, async ({ say, part, $, enter, see, rootfs }) => {
   await $`type -P bash cat | xargs cp --parents --target-directory=rootfs`;
   say`Try it. chroot makes rootfs the /, then starts bash, which it finds in there by its path.`;
   await $({
-    changes: "nothing: you will see that bash does not start",
+    changes: "nothing, for bash will not start",
     nothrow: true,
   })`sudo chroot rootfs bash`;
   await $`ls -l rootfs$(type -P bash)`;

@@ -52,13 +52,13 @@ await chapter(
     process never changes its own pid namespace: only its children are in the new one. The first
     child is process 1 there; when it ends, the kernel closes the namespace, and no other can start.`;
     await enter({
-      changes: "nothing: the second ls cannot even start",
+      changes: "nothing; the second ls will not even start",
       nothrow: true,
     })`sudo unshare --pid bash`(`ls -d /`, `ls -d /`);
     say`--mount-proc mounts /proc anew, in a mount namespace of its own. Without it the shell is
     process 1, as it says itself, but ps reads the host's /proc and finds another process 1.`;
     const [self, first] = await enter({
-      changes: "nothing: it only looks",
+      changes: "nothing, it only looks",
     })`sudo unshare --pid --fork bash`(`echo $$`, `ps -o args= -p 1`);
     see(
       "process 1 of the shell's namespace is not the one that /proc shows",

@@ -83,7 +83,7 @@ await chapter(import.meta.url, async ({ say, part, $, enter, see, rootfs }) => {
     `stat --format %d:%i /`,
   );
   const target = await $({
-    changes: "nothing: it reads",
+    changes: "nothing, it only reads",
   })`sudo ls -l /proc/$PID/ns`;
   see("the shell was in the five namespaces of the sleep", "same", () => {
     const five = (text = "") => {

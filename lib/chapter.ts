@@ -121,6 +121,7 @@ async function tell(teller: Teller, header: Header, tale: Tale) {
   say`Never remove a directory with something mounted below it: rm would go on in there. So look first, and only then remove.`;
   await $({
     changes: "the chapter's directory is removed, with all that is in it",
+    undo: "not needed, this is what undoes the rest",
   })`cd ..; grep "$(basename "$WORK")" /proc/self/mountinfo || sudo rm -rf --one-file-system "$WORK"`;
   say`Man pages: ${header.pages}.`;
   return programs;
@@ -151,7 +152,7 @@ async function walk(header: Header, tale: Tale, ask: boolean) {
   process.on("exit", (status) => {
     const left = clear(directory, shell, told.sudo);
     if (left) process.exitCode = 1;
-    if (status !== 0 || left)
+    if (left || (status !== 0 && told.lines > 0))
       complain(left ?? "Everything that was done so far is undone.");
   });
   const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };

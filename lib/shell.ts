@@ -7,14 +7,7 @@
  *
  * @see bash(1), environ(7)
  */
-import {
-  accessSync,
-  constants,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  statSync,
-} from "node:fs";
+import { ftruncateSync, openSync, readFileSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { $ as zx, type ProcessOutput } from "zx/core";
 
@@ -152,10 +145,8 @@ export function searchPath(): string[] {
 }
 
 function onlyRootWrites(directory: string): boolean {
-  if (systemDirectories.includes(directory)) return true;
-  if (!isAbsolute(directory)) return false;
-  const stat = statSync(directory, { throwIfNoEntry: false });
-  return stat?.uid === 0 && (stat.mode & 0o022) === 0;
+  const stat = isAbsolute(directory) && look(directory);
+  return stat && stat.uid === 0 && (stat.mode & 0o022) === 0;
 }
 
 /** The file that a line runs when it says `name`, or undefined if there is none. */
@@ -163,11 +154,16 @@ export function findProgram(name: string): string | undefined {
   return searchPath()
     .map((directory) => join(directory, name))
     .find((file) => {
-      try {
-        accessSync(file, constants.X_OK);
-        return statSync(file).isFile();
-      } catch {
-        return false;
-      }
+      const stat = look(file);
+      return stat && stat.isFile() && (stat.mode & 0o111) !== 0;
     });
+}
+
+/** A file's attributes, or false if it is not there or out of sight. */
+function look(path: string) {
+  try {
+    return statSync(path);
+  } catch {
+    return false;
+  }
 }

@@ -119,9 +119,8 @@ function printOutput(text: string) {
  * @param ask whether there is a reader to ask; if not, every step is run
  */
 export function guide(shell: Shell, privilege: Privilege, ask: boolean) {
-  /** What happened so far: how many claims held, and whether sudo was used. */
-  const told = { claims: 0, sudo: false };
-  let parts = 0;
+  /** What happened so far: lines run, claims that held, and whether sudo was used. */
+  const told = { lines: 0, claims: 0, sudo: false };
 
   /** Asks what to do, until the answer is not to look around. */
   async function choose(message: string, choices: Record<string, string>) {
@@ -155,12 +154,15 @@ export function guide(shell: Shell, privilege: Privilege, ask: boolean) {
     choices: Record<string, string>,
   ) {
     printCommand(line);
+    told.lines++;
     const privileged = isPrivileged(line);
     let choice = "run";
     if (ask && (privileged || Object.keys(choices).length > 1)) {
       if (privileged)
         print(
-          wrap(`\nChanges: ${changes}.\nUndone: ${undo ?? "nothing to undo"}.`),
+          wrap(
+            `\nChanges: ${changes}.\nUndone: ${undo ?? "there is nothing to undo"}.`,
+          ),
         );
       print();
       choice = await choose(
@@ -183,7 +185,7 @@ export function guide(shell: Shell, privilege: Privilege, ask: boolean) {
     say: (strings, ...values) => print("\n" + wrap(fold(strings, values))),
 
     async part(strings) {
-      if (ask && parts++ > 0) {
+      if (ask) {
         print();
         await choose("Go on?", { on: "Go on" });
       }
@@ -233,7 +235,7 @@ export function guide(shell: Shell, privilege: Privilege, ask: boolean) {
         values.length > 1 &&
         values.every(Boolean) &&
         distinct === (relation === "same" ? 1 : values.length);
-      print(`\n${holds ? green("✔") : red("✘")} ${wrap(claim)}`);
+      print("\n" + wrap(`${holds ? green("✔") : red("✘")} ${claim}`));
       const widest = Math.max(...entries.map(([where]) => where.length));
       for (const [where, value] of entries)
         printOutput(`  ${where.padEnd(widest)}  ${value || "(nothing)"}`);
