@@ -1,24 +1,27 @@
 /**
  * A chapter: its command line, its beginning and its end.
  */
-import { mkdtempSync, readFileSync, realpathSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync, readFileSync, writeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bold, green, red } from "kleur/colors";
-import { ProcessOutput } from "zx/core";
-import { clear } from "./cleanup.ts";
-import { startTime } from "./kernel.ts";
+import { ProcessOutput, quote } from "zx/core";
+import { clear, leftovers, makeDirectory } from "./cleanup.ts";
+import { children, idsAreMapped } from "./kernel.ts";
 import {
   CannotStart,
   findPrivilege,
+  requireExecutable,
   requireLinux,
+  requireNamespaces,
+  requireOverlay,
+  requireSandbox,
   requireSilentSudo,
   requireTools,
+  sandbox,
 } from "./preflight.ts";
 import type { Source } from "./rootfs.ts";
-import { openShell } from "./shell.ts";
+import { handOver, openShell, tryOut, type Shell } from "./shell.ts";
 import { guide, scribe, Stopped, type Teller } from "./teller.ts";
 
 /** What a chapter is told with. */
@@ -32,15 +35,17 @@ type Tale = (verbs: Verbs) => Promise<void>;
 const options = {
   yes: { type: "boolean", short: "y" },
   print: { type: "boolean", short: "p" },
+  rootless: { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
 
-const usage = "[--yes | --print | --help]";
+const usage = "[--yes | --print | --help] [--rootless]";
 
 const help = `Options
-  -y, --yes    ask nothing, run every step; needs no terminal
-  -p, --print  print the chapter as a bash script; run nothing
-  -h, --help   show this text
+  -y, --yes       ask nothing, run every step; needs no terminal
+  -p, --print     print the chapter as a bash script; run nothing
+      --rootless  be root in a user namespace instead of using sudo
+  -h, --help      show this text
 
 Exit status
   0  told to the end     1  a step failed or a claim did not hold
@@ -82,8 +87,9 @@ async function start(header: Header, tale: Tale) {
     throw new CannotStart(
       "There is no terminal to ask at. Use --yes to run every step unasked, or --print to see them all.",
     );
-  requireTools(lines, programs);
-  await walk(header, tale, ask);
+  requireTools([...lines, flags.rootless ? sandbox : ""], programs);
+  if (flags.rootless) await walkSandboxed(ask);
+  else await walk(header, tale, ask, lines);
 }
 
 function readFlags(header: Header) {
@@ -140,29 +146,90 @@ function printable(header: Header, script: string[]) {
   ].join("\n");
 }
 
-/** Runs a chapter in a directory of our own, and clears that however it ends. */
-async function walk(header: Header, tale: Tale, ask: boolean) {
-  const privilege = findPrivilege();
-  // The name tells whose it is: a pid, and when that process started.
-  const owner = `by-hand.${process.pid}.${startTime(process.pid)}.`;
-  const directory = mkdtempSync(join(realpathSync(tmpdir()), owner));
-  const shell = openShell(directory, privilege);
-  const { teller, told } = guide(shell, privilege, ask);
+const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
 
+/** Tells a chapter in a directory of our own, and clears that however it ends. */
+async function walk(header: Header, tale: Tale, ask: boolean, lines: string[]) {
+  const privilege = findPrivilege();
+  if (!ask && privilege === "sudo") requireSilentSudo();
+
+  const directory = makeDirectory();
+  const shell = openShell(directory, privilege);
+  let probed: Promise<void> | undefined;
+  const probe = () => (probed ??= tryWhatIsNeeded(lines, shell, directory));
+  const { teller, told, recover } = guide(shell, privilege, ask, probe);
   process.on("exit", (status) => {
     const left = clear(directory, shell, told.sudo);
     if (left) process.exitCode = 1;
     if (left || (status !== 0 && told.lines > 0))
       complain(left ?? "Everything that was done so far is undone.");
   });
-  const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
   for (const [signal, status] of Object.entries(signals))
     process.on(signal, () => process.exit(status));
 
-  if (!ask && privilege === "sudo") await requireSilentSudo(shell);
+  requireExecutable(directory);
   console.log(bold(header.title));
+  if (idsAreMapped()) teller.say`${rootless}`;
+  for (const left of leftovers()) await recover(left);
+  // Probe before the first step, unless sudo would have to ask for that.
+  if (privilege === "root" || tryOut("sudo -n true").ok) await probe();
   await tell(teller, header, tale);
   console.log(green(`\nTold to the end. Claims that held: ${told.claims}.`));
+}
+
+/** Tries, as root, what a chapter's lines will need. */
+async function tryWhatIsNeeded(
+  lines: string[],
+  shell: Shell,
+  directory: string,
+) {
+  await requireNamespaces(shell);
+  if (lines.some((line) => line.includes("overlay")))
+    await requireOverlay(shell, directory);
+}
+
+const rootless = `You are root in a user namespace only: outside of it you are who you
+  were. Process 1 is this chapter. When it ends, the kernel ends all others in here and takes
+  every mount away. Out of reach stays what belongs to the real root, such as the host's mounts.`;
+
+/** Starts this chapter again where the reader is root, and clears up after it. */
+async function walkSandboxed(ask: boolean) {
+  requireSandbox();
+  const directory = makeDirectory();
+  const shell = openShell(directory, "root");
+  const again = process.argv.slice(1).filter((word) => word !== "--rootless");
+  const command = [process.execPath, ...process.execArgv, ...again];
+
+  for (const left of leftovers())
+    await guide(shell, "root", ask, async () => {}).recover(left);
+  const chapter = handOver(`exec ${sandbox} ${command.map(quote).join(" ")}`, {
+    TMPDIR: directory,
+  });
+  const { pid = 0 } = chapter;
+  process.on("exit", () => {
+    if (chapter.stage === "running") endSandbox(pid);
+    const left = clear(directory, shell, false);
+    if (left) complain(left);
+  });
+  for (const [name, status] of Object.entries(signals))
+    process.on(name, () => {
+      // The chapter knows best how to stop, and sets the terminal right.
+      for (const child of children(pid)) process.kill(child, name);
+      setTimeout(() => process.exit(status), 3000).unref();
+    });
+  const { exitCode } = await chapter;
+  process.exitCode = exitCode ?? 1;
+}
+
+/** Ends unshare, and waits for the end of its child, which ends with it. */
+function endSandbox(pid: number) {
+  const inside = children(pid);
+  process.kill(pid, "SIGKILL");
+  const clock = new Int32Array(new SharedArrayBuffer(4));
+  for (let wait = 0; wait < 500; wait++) {
+    if (!inside.some((child) => existsSync(`/proc/${child}/cwd`))) return;
+    Atomics.wait(clock, 0, 0, 10);
+  }
 }
 
 /** Says why a chapter ended early; returns its exit status. */

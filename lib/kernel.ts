@@ -50,17 +50,24 @@ export function parseNamespaces(listing: string): Namespaces {
   return found;
 }
 
+/** Whether root is root of a user namespace only, where ids are mapped. See user_namespaces(7). */
+export function idsAreMapped(): boolean {
+  return !/^\s*0\s+0\s+4294967295\s*$/.test(
+    readFileSync("/proc/self/uid_map", "utf8"),
+  );
+}
+
 /** A file's identity, `device:inode` in decimal, as `stat -c %d:%i` prints it. See inode(7). */
 export function identity(path: string): string {
   const { dev, ino } = statSync(path, { bigint: true });
   return `${dev}:${ino}`;
 }
 
-/** The processes in sight that are older than this one, as pids. */
+/** This process and those in sight that are older, as pids. */
 export function elders(): string[] {
   const mine = Number(startTime(process.pid));
   return readdirSync("/proc").filter(
-    (name) => /^\d+$/.test(name) && Number(startTime(Number(name))) < mine,
+    (name) => /^\d+$/.test(name) && Number(startTime(Number(name))) <= mine,
   );
 }
 
@@ -79,16 +86,66 @@ export function startTime(pid: number): string | undefined {
   }
 }
 
-/**
- * Mount points below a directory in this mount namespace, in the order they were mounted.
- *
- * @see proc_pid_mountinfo(5)
- */
-export function mountsBelow(directory: string): string[] {
+/** How a process was started, as one line; empty if it has ended. See proc_pid_cmdline(5). */
+export function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8")
+      .replaceAll("\0", " ")
+      .trim();
+  } catch {
+    return "";
+  }
+}
+
+/** The children of a process, as pids; none if it has ended. See proc_pid_task(5). */
+export function children(pid: number): number[] {
+  try {
+    const file = `/proc/${pid}/task/${pid}/children`;
+    return (readFileSync(file, "utf8").match(/\d+/g) ?? []).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+/** A mount: where it is, the type of its file system, and its options. */
+export interface Mount {
+  point: string;
+  type: string;
+  options: string[];
+}
+
+/** The mounts of this mount namespace, in the order they were made. See proc_pid_mountinfo(5). */
+function mounts(): Mount[] {
   return readFileSync("/proc/self/mountinfo", "utf8")
+    .trim()
     .split("\n")
-    .map((line) => unescape(line.split(" ")[4] ?? ""))
+    .map((line) => {
+      const [before = "", after = ""] = line.split(" - ");
+      const fields = before.split(" ");
+      return {
+        point: unescape(fields[4] ?? ""),
+        type: after.split(" ")[0] ?? "",
+        options: (fields[5] ?? "").split(","),
+      };
+    });
+}
+
+/** Mount points below a directory, in the order they were mounted. */
+export function mountsBelow(directory: string): string[] {
+  return mounts()
+    .map(({ point }) => point)
     .filter((point) => point.startsWith(`${directory}/`));
+}
+
+/** The mount that a directory is on: the last of those whose path is the longest. */
+export function fileSystemOf(directory: string): Mount {
+  return mounts()
+    .filter(({ point }) =>
+      `${directory}/`.startsWith(point === "/" ? "/" : `${point}/`),
+    )
+    .reduce((best, mount) =>
+      mount.point.length >= best.point.length ? mount : best,
+    );
 }
 
 /** mountinfo writes blank, tab, newline and backslash as three octal digits. */

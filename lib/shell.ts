@@ -9,7 +9,7 @@
  */
 import { ftruncateSync, openSync, readFileSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { $ as zx, type ProcessOutput } from "zx/core";
+import { $ as zx, type Options, type ProcessOutput } from "zx/core";
 
 /** How a line that begins with `sudo` gets root: by sudo, or by being root already. */
 export type Privilege = "sudo" | "root";
@@ -43,23 +43,18 @@ export function openShell(directory: string, privilege: Privilege): Shell {
     PWD: directory,
   };
 
-  // zx takes its shell, prefix and postfix from ZX_* variables, so name all three.
-  const settings = (): Partial<typeof zx> => ({
-    shell: findProgram("bash"),
+  const settings = () => ({
+    ...base(environment),
     prefix:
       (privilege === "root" ? 'sudo() { "$@"; }; ' : "") +
       "trap 'env -0 >&3' EXIT; set -a\n",
-    postfix: "",
-    env: environment,
     cwd: environment.PWD,
-    quiet: true,
-    nothrow: true,
   });
 
   return {
     async run(line, typed) {
       ftruncateSync(state);
-      const settled = settings();
+      const settled: Partial<Options> = settings();
       if (typed) {
         // The shell echoes each line on standard error: one pipe keeps it above its output.
         settled.prefix += "exec 2>&1\n";
@@ -90,6 +85,40 @@ export function openShell(directory: string, privilege: Privilege): Shell {
   };
 }
 
+/**
+ * Runs one line by itself, in no directory of ours, while node waits.
+ *
+ * @returns zx's own answer, whether the line succeeded or not
+ */
+export function tryOut(line: string): ProcessOutput {
+  return zx.sync({ ...base(readersEnvironment()), prefix: "" })(verbatim(line));
+}
+
+/**
+ * Runs one line by itself, with our own input and output.
+ *
+ * @param environment variables to set besides those that a line may inherit
+ */
+export function handOver(line: string, environment: NodeJS.ProcessEnv) {
+  return zx({
+    ...base({ ...readersEnvironment(), ...environment }),
+    prefix: "",
+    stdio: "inherit",
+  })(verbatim(line));
+}
+
+/** What every line of ours is run with. */
+function base(env: NodeJS.ProcessEnv): Partial<Options> {
+  // zx takes its shell, prefix and postfix from ZX_* variables, so name each.
+  return {
+    shell: findProgram("bash"),
+    postfix: "",
+    env,
+    quiet: true,
+    nothrow: true,
+  };
+}
+
 /** A line as zx's template, with nothing quoted and no backslash read. */
 function verbatim(line: string): TemplateStringsArray {
   return Object.assign([line], { raw: [line] });
@@ -112,7 +141,7 @@ function parseState(file: string): NodeJS.ProcessEnv {
  * line does.
  */
 const inherited =
-  /^(HOME|USER|LOGNAME|TERM|LANG|LANGUAGE|LC_\w+|TZ|XDG_RUNTIME_DIR|DOCKER_HOST|CONTAINER_HOST)$/;
+  /^(HOME|USER|LOGNAME|TERM|NO_COLOR|FORCE_COLOR|LANG|LANGUAGE|LC_\w+|TZ|XDG_RUNTIME_DIR|DOCKER_HOST|CONTAINER_HOST)$/;
 
 function readersEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) =>

@@ -6,6 +6,8 @@ import { isCancel, select } from "@clack/prompts";
 import { wrapAnsi } from "fast-wrap-ansi";
 import { bold, cyan, dim, green, red } from "kleur/colors";
 import { ProcessOutput } from "zx/core";
+import { clear, residents } from "./cleanup.ts";
+import { commandLine, mountsBelow } from "./kernel.ts";
 import type { Privilege, Shell } from "./shell.ts";
 
 export interface LineOptions {
@@ -112,33 +114,47 @@ function printOutput(text: string) {
     print(dim(`  … and ${lines.length - shown} more lines, not shown here`));
 }
 
+/** Has the reader pick one of several; Ctrl-C and Esc stop the chapter. */
+async function pick(
+  message: string,
+  options: { value: string; label: string; hint?: string }[],
+) {
+  const answer = await select<string>({
+    message,
+    options,
+    showInstructions: false,
+    withGuide: false,
+  });
+  if (isCancel(answer)) throw new Stopped();
+  return answer;
+}
+
 /**
  * Tells by doing: shows each line, asks before a privileged one, runs it,
  * prints what came of it and checks every claim.
  *
  * @param ask whether there is a reader to ask; if not, every step is run
+ * @param probe is called before the first line that runs as root
  */
-export function guide(shell: Shell, privilege: Privilege, ask: boolean) {
+export function guide(
+  shell: Shell,
+  privilege: Privilege,
+  ask: boolean,
+  probe: () => Promise<void>,
+) {
   /** What happened so far: lines run, claims that held, and whether sudo was used. */
   const told = { lines: 0, claims: 0, sudo: false };
 
   /** Asks what to do, until the answer is not to look around. */
   async function choose(message: string, choices: Record<string, string>) {
+    const options = [
+      ...Object.entries(choices).map(([value, label]) => ({ value, label })),
+      { value: "look", label: "Look around first", hint: "in a shell" },
+      { value: "stop", label: "Stop here", hint: "all of it is undone" },
+    ];
     for (;;) {
-      const answer = await select<string>({
-        message,
-        options: [
-          ...Object.entries(choices).map(([value, label]) => ({
-            value,
-            label,
-          })),
-          { value: "look", label: "Look around first", hint: "in a shell" },
-          { value: "stop", label: "Stop here", hint: "all of it is undone" },
-        ],
-        showInstructions: false,
-        withGuide: false,
-      });
-      if (isCancel(answer) || answer === "stop") throw new Stopped();
+      const answer = await pick(message, options);
+      if (answer === "stop") throw new Stopped();
       if (answer !== "look") return answer;
       print(
         dim("A shell of your own, in the chapter's directory. Leave: exit"),
@@ -171,14 +187,47 @@ export function guide(shell: Shell, privilege: Privilege, ask: boolean) {
       );
       print();
     }
-    if (privileged && privilege === "sudo" && !told.sudo) {
-      const granted =
-        (await shell.run("sudo -n true")).ok ||
-        (await shell.atTerminal("sudo -v")).ok;
-      if (!granted) throw new Error("sudo refused, so the chapter stops here.");
-      told.sudo = true;
+    if (privileged) {
+      await authenticate();
+      await probe();
     }
     return choice;
+  }
+
+  /** Has sudo ask for its password now, at the terminal, and not amid a line. */
+  async function authenticate() {
+    if (privilege === "root" || told.sudo) return;
+    const granted =
+      (await shell.run("sudo -n true")).ok ||
+      (await shell.atTerminal("sudo -v")).ok;
+    if (!granted) throw new Error("sudo refused, so the chapter stops here.");
+    told.sudo = true;
+  }
+
+  /** Offers to clear a directory that a killed chapter left. */
+  async function recover(directory: string) {
+    const { ok } = await shell.run("sudo -n true");
+    const lives = residents(directory, shell, ok ? "sudo -n " : "");
+    print(
+      "\n" + wrap("A chapter that was killed has left this behind:") + "\n",
+    );
+    print(
+      [
+        `  directory  ${directory}`,
+        ...mountsBelow(directory).map((point) => `  mount      ${point}`),
+        ...lives.map((pid) => `  process    ${pid} ${commandLine(pid)}`),
+      ].join("\n") + "\n",
+    );
+    if (ask) {
+      const options = [
+        { value: "clear", label: "Clear it" },
+        { value: "leave", label: "Leave it as it is" },
+      ];
+      const answer = await pick("Clear what was left?", options);
+      if (answer === "leave") return;
+    }
+    await authenticate();
+    print(clear(directory, shell, told.sudo) ?? "It is cleared.");
   }
 
   const teller: Teller = {
@@ -255,7 +304,7 @@ export function guide(shell: Shell, privilege: Privilege, ask: boolean) {
       printOutput(lines.join("\n"));
     },
   };
-  return { teller, told };
+  return { teller, told, recover };
 }
 
 /** A reading as text, so that two can be compared and shown. */
