@@ -43,9 +43,9 @@ await chapter(
     say`Delete a file. lower must keep it, so upper gets a mark that hides it: a whiteout, which is a
     character device with the number 0,0.`;
     await $`rm fs/merged/content.txt; ls -l fs/merged fs/upper`;
-    const whiteout = await $`stat --format "%F %Hr,%Lr" fs/upper/content.txt`;
+    const whiteout = await $`stat --format "%A %t,%T" fs/upper/content.txt`;
     see("the deleted file is a whiteout in upper", "same", () => ({
-      "a whiteout": "character special file 0,0",
+      "a whiteout": "c--------- 0,0",
       "fs/upper/content.txt": whiteout.stdout,
     }));
     const after = await $`cat fs/lower/* | sha256sum`;
