@@ -9,7 +9,7 @@
  * @run npx tsx chapters/01-chroot.ts
  * @see chroot(1), chroot(2), ldd(1), ld.so(8), pivot_root(2)
  */
-import { chapter } from "../lib/chapter.ts";
+import { chapter, type Verbs } from "../lib/chapter.ts";
 import {
   elders,
   identity,
@@ -18,16 +18,20 @@ import {
 } from "../lib/kernel.ts";
 import { hostPrograms } from "../lib/rootfs.ts";
 
-await chapter(import.meta.url, async ({ say, part, $, enter, see, rootfs }) => {
+await chapter(import.meta.url, tell);
+
+async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
   await part`A normal process`;
   say`Any process on this machine sees all the others, all files (as far as their permissions go)
-    and all network interfaces. Look around.`;
+    and all network interfaces. Look around: ps -ax lists every process, ls -lisa every file with
+    its inode number (-i) and its size on disk (-s), hidden ones too (-a).`;
   await $`ps -ax`;
   await $`ls -lisa /`;
   await $`ip address show`;
 
   await part`A directory that will be /`;
-  say`It holds one file, and the two programs you need to read it: a shell, and cat.`;
+  say`It holds one file, and the two programs you need to read it: a shell, and cat. type -P prints
+    where a program is; cp --parents makes the directories of that path, too.`;
   await $`mkdir rootfs; echo "Hello" > rootfs/test.txt`;
   await $`type -P bash cat | xargs cp --parents --target-directory=rootfs`;
   say`Try it. chroot makes rootfs the /, then starts bash, which it finds in there by its path.`;
@@ -39,7 +43,8 @@ await chapter(import.meta.url, async ({ say, part, $, enter, see, rootfs }) => {
   say`No such file, it says, and there it is. What is missing is another file: a program names a
     loader, which the kernel starts in its place, and the loader looks for libraries. ldd lists them.`;
   await $`ldd /bin/bash`;
-  say`So copy programs together with all that ldd names, each file to the path that it has on the host.`;
+  say`So copy programs together with all that ldd names, each file to the path that it has on the host.
+    xargs asks ldd about one program after the other, and grep -o picks out the paths.`;
   await rootfs(
     "rootfs",
     hostPrograms("bash", "cat", "ls", "mount", "ps", "stat", "umount"),
@@ -129,4 +134,4 @@ await chapter(import.meta.url, async ({ say, part, $, enter, see, rootfs }) => {
   say`Runtimes use pivot_root(2) instead: in a mount namespace of the container's own, it puts the new
     root in the old one's place, and the old one is unmounted. Then there is nothing outside to walk to.`;
   say`Next, 02 · unshare: a view of processes, network and host name that is the container's own.`;
-});
+}

@@ -9,106 +9,103 @@
  * @run npx tsx chapters/02-unshare.ts
  * @see unshare(1), namespaces(7), pid_namespaces(7), setns(2)
  */
-import { chapter } from "../lib/chapter.ts";
+import { chapter, type Verbs } from "../lib/chapter.ts";
 import { namespaces, namespaceTypes, parseNamespaces } from "../lib/kernel.ts";
 import { hostPrograms } from "../lib/rootfs.ts";
 
-await chapter(
-  import.meta.url,
-  async ({ say, part, $, enter, see, table, rootfs }) => {
-    await part`A view of its own`;
-    say`Your files stay where they are this time; everything else is new. Each flag is one namespace:
-    --pid processes, --uts host name, --ipc shared memory and message queues, --net network.`;
-    const before = await $`hostname`;
-    const [, , outer, , inner] = await enter({
-      changes:
-        "a root shell in new namespaces; the host name it changes is its own",
-      undo: "by the kernel, when the shell ends",
-    })`sudo unshare --pid --fork --uts --ipc --net --mount-proc bash`(
-      `ps -ax`,
-      `ip address show`,
-      `hostname`,
-      `hostname another-name`,
-      `hostname`,
-    );
-    say`Two processes, and one network interface that is not even up. What became of your host name?`;
-    const after = await $`hostname`;
-    see(
-      "the shell began with the host's name, which has not changed",
-      "same",
-      () => ({
-        "in the shell, first": outer,
-        "on the host, before": before.stdout,
-        "on the host, after": after.stdout,
-      }),
-    );
-    see("the shell gave itself another", "differ", () => ({
-      "in the shell, then": inner,
-      "on the host, after": after.stdout,
-    }));
+await chapter(import.meta.url, tell);
 
-    await part`Two flags that are no namespaces`;
-    say`--fork starts the program as a child of unshare. Without it unshare becomes the program, and a
+async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
+  await part`A view of its own`;
+  say`Your files stay where they are this time; everything else is new. Each flag is one namespace:
+    --pid processes, --uts host name, --ipc shared memory and message queues, --net network.`;
+  const before = await $`hostname`;
+  const [, , outer, , inner] = await enter({
+    changes:
+      "a root shell in new namespaces; the host name it changes is its own",
+    undo: "by the kernel, when the shell ends",
+  })`sudo unshare --pid --fork --uts --ipc --net --mount-proc bash`(
+    `ps -ax`,
+    `ip address show`,
+    `hostname`,
+    `hostname another-name`,
+    `hostname`,
+  );
+  say`Two processes, and one network interface that is not even up. What became of your host name?`;
+  const after = await $`hostname`;
+  see(
+    "the shell began with the host's name, which has not changed",
+    "same",
+    () => ({
+      "in the shell, first": outer,
+      "on the host, before": before.stdout,
+      "on the host, after": after.stdout,
+    }),
+  );
+  see("the shell gave itself another", "differ", () => ({
+    "in the shell, then": inner,
+    "on the host, after": after.stdout,
+  }));
+
+  await part`Two flags that are no namespaces`;
+  say`--fork starts the program as a child of unshare. Without it unshare becomes the program, and a
     process never changes its own pid namespace: only its children are in the new one. The first
     child is process 1 there; when it ends, the kernel closes the namespace, and no other can start.`;
-    await enter({
-      changes: "nothing; the second ls will not even start",
-      nothrow: true,
-    })`sudo unshare --pid bash`(`ls -d /`, `ls -d /`);
-    say`--mount-proc mounts /proc anew, in a mount namespace of its own. Without it the shell is
+  await enter({
+    changes: "nothing; the second ls will not even start",
+    nothrow: true,
+  })`sudo unshare --pid bash`(`ls -d /`, `ls -d /`);
+  say`--mount-proc mounts /proc anew, in a mount namespace of its own. Without it the shell is
     process 1, as it says itself, but ps reads the host's /proc and finds another process 1.`;
-    const [self, first] = await enter({
-      changes: "nothing, it only looks",
-    })`sudo unshare --pid --fork bash`(`echo $$`, `ps -o args= -p 1`);
-    see(
-      "process 1 of the shell's namespace is not the one that /proc shows",
-      "differ",
-      () => ({
-        "the shell is process": self && `${self}: bash`,
-        "/proc has as process": first && `1: ${first}`,
-      }),
-    );
+  const [self, first] = await enter({
+    changes: "nothing, it only looks",
+  })`sudo unshare --pid --fork bash`(`echo $$`, `ps -o args= -p 1`);
+  see(
+    "process 1 of the shell's namespace is not the one that /proc shows",
+    "differ",
+    () => ({
+      "the shell is process": self && `${self}: bash`,
+      "/proc has as process": first && `1: ${first}`,
+    }),
+  );
 
-    await part`Something like a container`;
-    say`Now the same with a root of its own, as in chapter 1.`;
-    await rootfs("rootfs", hostPrograms("bash", "ls", "ps", "hostname", "ip"));
-    say`Two more flags: --mount, so that what is mounted in there stays in there, and --root, the chroot.
+  await part`Something like a container`;
+  say`Now the same with a root of its own, as in chapter 1.`;
+  await rootfs("rootfs", hostPrograms("bash", "ls", "ps", "hostname", "ip"));
+  say`Two more flags: --mount, so that what is mounted in there stays in there, and --root, the chroot.
     --mount-proc mounts on the proc directory of the new root.`;
-    const [listing, , , links] = await enter({
-      changes: "a root shell in five new namespaces, with rootfs as its /",
-      undo: "by the kernel, when the shell ends",
-    })`sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root rootfs bash`(
-      `ps -ef`,
-      `hostname a-container; hostname`,
-      `ip address show`,
-      `ls -l /proc/self/ns`,
-    );
-    see("process 1 in there is the shell", "same", () => ({
-      "what was started": "bash",
-      "process 1, says ps": /^\S+ +1 .* (\S+)$/m.exec(listing ?? "")?.[1],
-    }));
-    say`That is the secret: a container is a process with namespaces and a root of its own. Here are
+  const [listing, , , links] = await enter({
+    changes: "a root shell in five new namespaces, with rootfs as its /",
+    undo: "by the kernel, when the shell ends",
+  })`sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root rootfs bash`(
+    `ps -ef`,
+    `hostname a-container; hostname`,
+    `ip address show`,
+    `ls -l /proc/self/ns`,
+  );
+  see("process 1 in there is the shell", "same", () => ({
+    "what was started": "bash",
+    "process 1, says ps": /^\S+ +1 .* (\S+)$/m.exec(listing ?? "")?.[1],
+  }));
+  say`That is the secret: a container is a process with namespaces and a root of its own. Here are
     all eight types, by inode number: the same number is the same namespace.`;
-    table(["namespace", "host", "container", ""], () => {
-      const [host, container] = [namespaces(), parseNamespaces(links ?? "")];
-      return namespaceTypes.map((type) => [
-        type,
-        host[type] ?? "-",
-        container[type] ?? "-",
-        host[type] === container[type] ? "shared" : "private",
-      ]);
-    });
-    see("private are the ones that a flag asked for", "same", () => {
-      const [host, container] = [namespaces(), parseNamespaces(links ?? "")];
-      return {
-        "asked for": ["mnt", "uts", "ipc", "net", "pid"],
-        private: namespaceTypes.filter(
-          (type) => host[type] !== container[type],
-        ),
-      };
-    });
-    say`Shared are the users (root in there is root out here), the cgroups and the clocks. unshare has
+  table(["namespace", "host", "container", ""], () => {
+    const [host, container] = [namespaces(), parseNamespaces(links ?? "")];
+    return namespaceTypes.map((type) => [
+      type,
+      host[type] ?? "-",
+      container[type] ?? "-",
+      host[type] === container[type] ? "shared" : "private",
+    ]);
+  });
+  see("private are the ones that a flag asked for", "same", () => {
+    const [host, container] = [namespaces(), parseNamespaces(links ?? "")];
+    return {
+      "asked for": ["mnt", "uts", "ipc", "net", "pid"],
+      private: namespaceTypes.filter((type) => host[type] !== container[type]),
+    };
+  });
+  say`Shared are the users (root in there is root out here), the cgroups and the clocks. unshare has
     flags for these too: --user, --cgroup, --time.`;
-    say`Next, 03 · nsenter: go into a container that is already running, as docker exec does.`;
-  },
-);
+  say`Next, 03 · nsenter: go into a container that is already running, as docker exec does.`;
+}

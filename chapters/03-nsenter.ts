@@ -9,11 +9,13 @@
  * @run npx tsx chapters/03-nsenter.ts
  * @see nsenter(1), setns(2), namespaces(7), proc_pid_status(5)
  */
-import { chapter } from "../lib/chapter.ts";
+import { chapter, type Verbs } from "../lib/chapter.ts";
 import { identity, parseNamespaces } from "../lib/kernel.ts";
 import { hostPrograms } from "../lib/rootfs.ts";
 
-await chapter(import.meta.url, async ({ say, part, $, enter, see, rootfs }) => {
+await chapter(import.meta.url, tell);
+
+async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
   await part`A container in the background`;
   say`The container of chapter 2, with sleep in place of the shell: it does nothing for a day. What it
     prints goes to a file, which is how docker logs works. --kill-child ends it with unshare.`;
@@ -29,7 +31,7 @@ await chapter(import.meta.url, async ({ say, part, $, enter, see, rootfs }) => {
 
   await part`Which process is it?`;
   say`STARTED is what you started: sudo or unshare. The process inside is its child, or a child's
-    child. Go down from one to the next until the name is sleep.`;
+    child. Go down from one to the next (pgrep -P) until the name is sleep.`;
   await $`PID=$STARTED; while [ -e /proc/$PID ] && ! grep -q sleep /proc/$PID/comm; do PID=$(pgrep -nP $PID || echo $STARTED); done`;
   say`A process has a number in every pid namespace from yours down to its own. NSpid has them all.`;
   const started = await $`grep NSpid /proc/$STARTED/status`;
@@ -115,4 +117,4 @@ await chapter(import.meta.url, async ({ say, part, $, enter, see, rootfs }) => {
     process 1 gets only the signals it handles. That is why docker stop can take ten seconds.`;
   await $({ changes: "the container ends" })`sudo kill -9 "$PID"`;
   say`Next, 04 · overlay: where the files of a container come from, and where its changes go.`;
-});
+}

@@ -112,7 +112,8 @@ async function tell(teller: Teller, header: Header, tale: Tale) {
   const programs: string[] = [];
 
   say`${header.summary}`;
-  say`Everything happens in a directory of its own, which is removed at the end.`;
+  say`Everything happens in a directory of its own, which is removed at the end. mktemp -d makes one
+    with a new name, -t where temporary files belong.`;
   await $`WORK=$(mktemp -d -t by-hand.XXXXXX); cd "$WORK"`;
 
   await tale({

@@ -95,7 +95,7 @@ const readable = 88;
 const shown = 12;
 
 const print = (text = "") => console.log(text);
-const columns = () => process.stdout.columns ?? readable;
+const columns = () => process.stdout.columns || readable;
 const wrap = (text: string) => wrapAnsi(text, Math.min(columns(), readable));
 const printCommand = (line: string) => print("\n" + bold(cyan(line)));
 
