@@ -1,12 +1,13 @@
 /**
  * A chapter: its command line, its beginning and its end.
  */
-import { existsSync, readFileSync, writeSync } from "node:fs";
+import { existsSync, writeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bold, green, red } from "kleur/colors";
 import { ProcessOutput, quote } from "zx/core";
 import { clear, leftovers, makeDirectory } from "./cleanup.ts";
+import { readHeader, type Header } from "./header.ts";
 import { children, idsAreMapped } from "./kernel.ts";
 import {
   CannotStart,
@@ -21,8 +22,9 @@ import {
   sandbox,
 } from "./preflight.ts";
 import type { Source } from "./rootfs.ts";
+import { print, Stopped } from "./screen.ts";
 import { handOver, openShell, tryOut, type Shell } from "./shell.ts";
-import { guide, scribe, Stopped, type Teller } from "./teller.ts";
+import { guide, scribe, type Teller } from "./teller.ts";
 
 /** What a chapter is told with. */
 export interface Verbs extends Teller {
@@ -169,13 +171,13 @@ async function walk(header: Header, tale: Tale, ask: boolean, lines: string[]) {
     process.on(signal, () => process.exit(status));
 
   requireExecutable(directory);
-  console.log(bold(header.title));
+  print(bold(header.title));
   if (idsAreMapped()) teller.say`${rootless}`;
   for (const left of leftovers()) await recover(left);
   // Probe before the first step, unless sudo would have to ask for that.
   if (privilege === "root" || tryOut("sudo -n true").ok) await probe();
   await tell(teller, header, tale);
-  console.log(green(`\nTold to the end. Claims that held: ${told.claims}.`));
+  print(green(`\nTold to the end. Claims that held: ${told.claims}.`));
 }
 
 /** Tries, as root, what a chapter's lines will need. */
@@ -254,26 +256,4 @@ function complain(text: string) {
   } catch {
     // The terminal or the pipe is gone, and so is the reader.
   }
-}
-
-/** What the comment at the top of a chapter says. */
-interface Header {
-  /** The whole of it, without the comment's frame. */
-  text: string;
-  title: string;
-  summary: string;
-  /** The command that runs the chapter. */
-  run: string;
-  /** Its man pages, as one line. */
-  pages: string;
-}
-
-/** Reads a chapter's header: a title, a summary, `@run` and `@see`. */
-function readHeader(file: string): Header {
-  const comment = /\/\*\*\n([^]*?)\n \*\//.exec(readFileSync(file, "utf8"));
-  const text = (comment?.[1] ?? "").replace(/^ \* ?/gm, "");
-  const [title = "", summary = ""] = text.split("\n\n");
-  const field = (name: string) =>
-    new RegExp(`^@${name} (.*)`, "m").exec(text)?.[1] ?? "";
-  return { text, title, summary, run: field("run"), pages: field("see") };
 }

@@ -2,12 +2,12 @@
  * The verbs that a chapter is told with, and the two who tell it: a guide that
  * runs every line, and a scribe that writes them down as a bash script.
  */
-import { isCancel, select } from "@clack/prompts";
 import { wrapAnsi } from "fast-wrap-ansi";
 import { bold, cyan, dim, green, red } from "kleur/colors";
 import { ProcessOutput } from "zx/core";
 import { clear, residents } from "./cleanup.ts";
 import { commandLine, mountsBelow } from "./kernel.ts";
+import { pick, print, Stopped } from "./screen.ts";
 import type { Privilege, Shell } from "./shell.ts";
 
 export interface LineOptions {
@@ -61,9 +61,6 @@ export interface Teller {
   table(head: string[], rows: () => string[][]): void;
 }
 
-/** The reader chose to stop. */
-export class Stopped extends Error {}
-
 /** Whether a line uses root's rights. */
 function isPrivileged(line: string): boolean {
   return /\bsudo\b/.test(line);
@@ -94,7 +91,6 @@ const readable = 88;
 /** Longer output is cut on the screen; lines. */
 const shown = 12;
 
-const print = (text = "") => console.log(text);
 const columns = () => process.stdout.columns || readable;
 const wrap = (text: string) => wrapAnsi(text, Math.min(columns(), readable));
 const printCommand = (line: string) => print("\n" + bold(cyan(line)));
@@ -112,21 +108,6 @@ function printOutput(text: string) {
   }
   if (lines.length > shown + 1)
     print(dim(`  … and ${lines.length - shown} more lines, not shown here`));
-}
-
-/** Has the reader pick one of several; Ctrl-C and Esc stop the chapter. */
-async function pick(
-  message: string,
-  options: { value: string; label: string; hint?: string }[],
-) {
-  const answer = await select<string>({
-    message,
-    options,
-    showInstructions: false,
-    withGuide: false,
-  });
-  if (isCancel(answer)) throw new Stopped();
-  return answer;
 }
 
 /**

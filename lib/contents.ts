@@ -1,0 +1,70 @@
+/**
+ * The table of contents: pick a chapter, walk it, and come back for the next.
+ *
+ * @run npm start
+ */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { bold } from "kleur/colors";
+import { quote } from "zx/core";
+import { readHeader } from "./header.ts";
+import { pick, print, Stopped } from "./screen.ts";
+import { handOver } from "./shell.ts";
+
+const directory = fileURLToPath(new URL("../chapters", import.meta.url));
+const chapters = readdirSync(directory)
+  .filter((name) => /^\d\d-[\w-]+\.ts$/.test(name))
+  .sort()
+  .map((name) => {
+    const file = join(directory, name);
+    return { file, ...readHeader(file) };
+  });
+
+const flags = process.argv.slice(2);
+if (flags.some((flag) => /^(-h|--help)$/.test(flag))) help();
+else if (process.stdin.isTTY && process.stdout.isTTY)
+  await browse().catch((error: unknown) => {
+    if (!(error instanceof Stopped)) throw error;
+  });
+else list();
+
+function help() {
+  print("npm start [-- options]\n");
+  print("Pick a chapter and walk it. Options are handed to the chapter;");
+  print(`what there is: ${chapters[0]?.run} --help\n`);
+  list();
+}
+
+function list() {
+  for (const { title, run } of chapters) print(`${title}\n    ${run}`);
+}
+
+/** Offers the chapters until the reader has had enough. */
+async function browse() {
+  print(bold("Containers by hand") + "\n");
+  const options = [
+    ...chapters.map(({ file, title }) => ({ value: file, label: title })),
+    { value: "leave", label: "Leave" },
+  ];
+  let next = 0;
+  for (;;) {
+    const picked = await pick("Which chapter?", options, options[next]?.value);
+    if (picked === "leave") return;
+    next = options.findIndex(({ value }) => value === picked);
+    print();
+    if (await walk(picked)) next++;
+    print();
+  }
+}
+
+/** Runs a chapter; returns whether it was told to its end. */
+async function walk(file: string): Promise<boolean> {
+  const command = [process.execPath, ...process.execArgv, file, ...flags];
+  // Ctrl-C in a chapter is for the chapter.
+  const ignore = () => {};
+  process.on("SIGINT", ignore);
+  const { ok } = await handOver(`exec ${command.map(quote).join(" ")}`, {});
+  process.off("SIGINT", ignore);
+  return ok;
+}
