@@ -51,15 +51,15 @@ async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
   );
 
   await part`Change /`;
-  say`Now bash starts. What lies outside rootfs has no name in here any more: there is no /home.`;
+  say`Now bash starts. What lies outside rootfs has no name in here any more: there is no /sys/kernel.`;
   const [, , , root] = await enter({
     changes: "nothing but files in rootfs, should you make some",
     undo: "with rootfs, at the end of the chapter",
   })`sudo chroot rootfs bash`(
     `cat /test.txt`,
     `ls -lisa /`,
-    `ls /home`,
-    `stat --format %d:%i /`,
+    `ls /sys/kernel`,
+    `stat -c %d:%i /`,
   );
   see(
     "/ is another directory in there: another device and inode",
@@ -116,8 +116,8 @@ async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
   })`sudo nsenter --root=rootfs bash`(
     `ls -a ..`,
     `until [ . -ef .. ]; do cd -P ..; done; ls`,
-    `stat --format %d:%i .`,
-    `stat --format %d:%i /`,
+    `stat -c %d:%i .`,
+    `stat -c %d:%i /`,
   );
   see(
     "the shell has walked out of its root, to the / of the host",
