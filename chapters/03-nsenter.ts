@@ -7,7 +7,7 @@
  * does it from the command line.
  *
  * @run npx tsx chapters/03-nsenter.ts
- * @see nsenter(1), setns(2), namespaces(7), proc_pid_status(5)
+ * @see nsenter(1), setns(2), namespaces(7), proc(5)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
 import { identity, parseNamespaces } from "../lib/kernel.ts";
