@@ -1,7 +1,8 @@
 /**
  * A chapter: its command line, its beginning and its end.
  */
-import { existsSync, writeSync } from "node:fs";
+import { existsSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bold, green, red } from "kleur/colors";
@@ -23,7 +24,13 @@ import {
 } from "./preflight.ts";
 import type { Source } from "./rootfs.ts";
 import { print, Stopped } from "./screen.ts";
-import { handOver, openShell, tryOut, type Shell } from "./shell.ts";
+import {
+  handOver,
+  openShell,
+  tryOut,
+  type Privilege,
+  type Shell,
+} from "./shell.ts";
 import { guide, scribe, type Teller } from "./teller.ts";
 
 /** What a chapter is told with. */
@@ -156,8 +163,7 @@ async function walk(header: Header, tale: Tale, ask: boolean, lines: string[]) {
   const privilege = findPrivilege();
   if (!ask && privilege === "sudo") requireSilentSudo();
 
-  const directory = makeDirectory();
-  const shell = openShell(directory, privilege);
+  const { directory, shell } = openDirectory(privilege);
   let probed: Promise<void> | undefined;
   const probe = () => (probed ??= tryWhatIsNeeded(lines, shell, directory));
   const { teller, told, recover } = guide(shell, privilege, ask, probe);
@@ -198,30 +204,46 @@ const rootless = `You are root in a user namespace only: outside of it you are w
 /** Starts this chapter again where the reader is root, and clears up after it. */
 async function walkSandboxed(ask: boolean) {
   requireSandbox();
-  const directory = makeDirectory();
-  const shell = openShell(directory, "root");
-  const again = process.argv.slice(1).filter((word) => word !== "--rootless");
-  const command = [process.execPath, ...process.execArgv, ...again];
-
-  for (const left of leftovers())
-    await guide(shell, "root", ask, async () => {}).recover(left);
-  const chapter = handOver(`exec ${sandbox} ${command.map(quote).join(" ")}`, {
-    TMPDIR: directory,
-  });
-  const { pid = 0 } = chapter;
+  const { directory, shell } = openDirectory("root");
+  let unshare: number | undefined;
   process.on("exit", () => {
-    if (chapter.stage === "running") endSandbox(pid);
+    if (unshare) endSandbox(unshare);
     const left = clear(directory, shell, false);
     if (left) complain(left);
   });
   for (const [name, status] of Object.entries(signals))
     process.on(name, () => {
+      if (!unshare) process.exit(status);
       // The chapter knows best how to stop, and sets the terminal right.
-      for (const child of children(pid)) process.kill(child, name);
+      for (const child of children(unshare)) process.kill(child, name);
       setTimeout(() => process.exit(status), 3000).unref();
     });
+
+  for (const left of leftovers())
+    await guide(shell, "root", ask, async () => {}).recover(left);
+  const again = process.argv.slice(1).filter((word) => word !== "--rootless");
+  const command = [process.execPath, ...process.execArgv, ...again];
+  const chapter = handOver(`exec ${sandbox} ${command.map(quote).join(" ")}`, {
+    TMPDIR: directory,
+  });
+  unshare = chapter.pid;
   const { exitCode } = await chapter;
+  unshare = undefined;
   process.exitCode = exitCode ?? 1;
+}
+
+/** Makes a directory of our own, and opens a shell in it. */
+function openDirectory(privilege: Privilege) {
+  let directory: string | undefined;
+  try {
+    directory = makeDirectory();
+    return { directory, shell: openShell(directory, privilege) };
+  } catch (error) {
+    if (directory) rmSync(directory, { recursive: true });
+    throw new CannotStart(
+      `No work directory can be made in ${tmpdir()}: ${(error as Error).message}. Set TMPDIR to another directory.`,
+    );
+  }
 }
 
 /** Ends unshare, and waits for the end of its child, which ends with it. */

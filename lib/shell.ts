@@ -43,11 +43,11 @@ export function openShell(directory: string, privilege: Privilege): Shell {
     PWD: directory,
   };
 
+  const sudo = privilege === "root" ? 'sudo() { "$@"; }; ' : "";
   const settings = () => ({
     ...base(environment),
-    prefix:
-      (privilege === "root" ? 'sudo() { "$@"; }; ' : "") +
-      "trap 'env -0 >&3' EXIT; set -a\n",
+    // An empty entry comes last, so that a file cut short by a full disk is known by it.
+    prefix: `${sudo}trap 'env -0 >&3 && printf "\\0" >&3' EXIT; set -a\n`,
     cwd: environment.PWD,
   });
 
@@ -64,7 +64,13 @@ export function openShell(directory: string, privilege: Privilege): Shell {
         ...settled,
         stdio: [typed ? "pipe" : "ignore", "pipe", "pipe", state],
       })(verbatim(line));
-      environment = { ...environment, ...parseState(stateFile) };
+      const written = readState(stateFile);
+      if (output.ok && !written)
+        throw new Error(
+          `What the line left could not be written to ${stateFile}. Is the disk full?`,
+        );
+      // A deeper SHLVL would be this runner's doing, not the reader's.
+      if (written) environment = { ...written, SHLVL: "1" };
       return output;
     },
 
@@ -78,8 +84,9 @@ export function openShell(directory: string, privilege: Privilege): Shell {
     runSync(line) {
       return zx.sync({
         ...settings(),
+        prefix: sudo,
         cwd: "/",
-        stdio: ["inherit", "pipe", "inherit", state],
+        stdio: ["inherit", "pipe", "inherit"],
       })(verbatim(line));
     },
   };
@@ -124,15 +131,19 @@ function verbatim(line: string): TemplateStringsArray {
   return Object.assign([line], { raw: [line] });
 }
 
-/** What bash wrote as it ended; a bash that was killed wrote nothing. */
-function parseState(file: string): NodeJS.ProcessEnv {
-  const entries = readFileSync(file, "utf8").split("\0").filter(Boolean);
-  const pairs = entries.map((entry) => {
-    const equals = entry.indexOf("=");
-    return [entry.slice(0, equals), entry.slice(equals + 1)] as const;
-  });
-  // A deeper SHLVL would be this runner's doing, not the reader's.
-  return pairs.length ? { ...Object.fromEntries(pairs), SHLVL: "1" } : {};
+/** The environment that bash wrote as it ended; undefined if it did not, or not all of it. */
+function readState(file: string): NodeJS.ProcessEnv | undefined {
+  const text = readFileSync(file, "utf8");
+  if (!text.endsWith("\0\0")) return undefined;
+  return Object.fromEntries(
+    text
+      .slice(0, -2)
+      .split("\0")
+      .map((entry) => {
+        const equals = entry.indexOf("=");
+        return [entry.slice(0, equals), entry.slice(equals + 1)];
+      }),
+  );
 }
 
 /**
