@@ -106,8 +106,8 @@ function toFirstPrompt(program: string): Promise<number> {
 /** The most memory that a program ever held, in MiB. See proc_pid_status(5). */
 function peakMemory(...program: string[]): number {
   const peak = join(directory, "peak");
-  const tell = `import { copyFileSync } from "node:fs";
-    process.on("exit", () => copyFileSync("/proc/self/status", "${peak}"));`;
+  const tell = `import { readFileSync, writeFileSync } from "node:fs";
+    process.on("exit", () => writeFileSync("${peak}", readFileSync("/proc/self/status")));`;
   const hook = `data:text/javascript,${encodeURIComponent(tell)}`;
   const loader = import.meta.resolve("tsx");
   run([process.execPath, "--import", loader, "--import", hook, ...program]);
@@ -139,14 +139,14 @@ const ourWay = (programs: string[]) =>
 
 const seedsWay = (programs: string[]) =>
   copying(
-    `for program in $(type -P ${programs.join(" ")}); do cp --parents $program copies; ldd $program | grep -o '/lib.*\\.[0-9]' | xargs cp --parents -t copies; done`,
+    `for program in $(type -P ${programs.join(" ")}); do cp --parents $program copies; ldd $program | grep -o '/lib.*\\.[0-9]' | xargs -I{} cp --parents {} copies; done`,
   );
 
-/** The first so many programs of /usr/bin that are neither scripts nor links. */
+/** The first so many programs of /usr/bin that are neither scripts nor links (nor `[`, which xargs quotes). */
 function someOf(count: number): string[] {
   const found = run(
     bash(
-      `find /usr/bin -type f -perm -1 -exec grep -lm1 '^.ELF' {} + | sort | head -n ${count}`,
+      `find /usr/bin -type f -perm -1 -exec grep -lm1 '^.ELF' {} + | grep -v '\\[' | sort | head -n ${count}`,
     ),
   );
   return found.trim().split("\n");
