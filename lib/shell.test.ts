@@ -147,7 +147,7 @@ test("run() is not changed by the reader's environment", async () => {
   assert.equal(stderr, "");
   const [cd, ps, ls, typed, sync] = stdout.split("\n\n");
   assert.equal(cd, join(tmp, "lib"));
-  assert.match(ps!, /^ +PID TTY +TIME CMD\n +\d+ .* bash$/);
+  assert.match(ps!, /^ *PID TTY +TIME CMD\n *\d+ .* bash$/);
   assert.equal(ls, "/proc/self/status");
   assert.equal(typed, "ls /proc/self/status\n/proc/self/status");
   assert.equal(sync, "sync");

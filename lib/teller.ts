@@ -288,12 +288,13 @@ export function guide(
   return { teller, told, recover };
 }
 
+/** Sorts 9 before 10. */
+const numeric = new Intl.Collator("en", { numeric: true });
+
 /** A reading as text, so that two can be compared and shown. */
 function canonical(reading: Reading): string {
   if (!Array.isArray(reading)) return (reading ?? "").trim();
-  const sorted = reading.toSorted((a, b) =>
-    a.localeCompare(b, "en", { numeric: true }),
-  );
+  const sorted = reading.toSorted(numeric.compare);
   return reading.length === 0 ? "" : `${reading.length}: ${sorted.join(" ")}`;
 }
 
