@@ -15,7 +15,7 @@ import { hostPrograms } from "../lib/rootfs.ts";
 
 await chapter(import.meta.url, tell);
 
-async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
+async function tell({ say, part, $, enter, see, table, rootfs, shell }: Verbs) {
   await part`A view of its own`;
   say`Your files stay where they are this time; everything else is new. Each flag is one namespace:
     --pid processes, --uts host name, --ipc shared memory and message queues, --net network.`;
@@ -77,7 +77,7 @@ async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
   const [, , , links, name] = await enter({
     changes: "a root shell in five new namespaces, with rootfs as its /",
     undo: "by the kernel, when the shell ends",
-  })`sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root rootfs bash`(
+  })`sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root rootfs ${shell}`(
     `ps -ef`,
     `hostname a-container; hostname`,
     `cat /proc/net/dev`,
@@ -85,7 +85,7 @@ async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
     `cat /proc/1/comm`,
   );
   see("process 1 in there is the shell", "same", () => ({
-    "what was started": "bash",
+    "what was started": shell,
     "name of process 1": name,
   }));
   say`That is the secret: a container is a process with namespaces and a root of its own. Here are

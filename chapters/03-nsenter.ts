@@ -15,7 +15,7 @@ import { hostPrograms } from "../lib/rootfs.ts";
 
 await chapter(import.meta.url, tell);
 
-async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
+async function tell({ say, part, $, enter, see, rootfs, shell }: Verbs) {
   await part`A container in the background`;
   say`The container of chapter 2, with sleep in place of the shell: it does nothing for a day. What it
     prints goes to a file, which is how docker logs works. --kill-child ends it with unshare.`;
@@ -77,7 +77,7 @@ async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
   const [, name, , links, root, first] = await enter({
     changes: "a root shell in the container",
     undo: "it goes when the shell ends",
-  })`sudo nsenter --target "$PID" --uts --mount --ipc --net --pid --root --wd bash`(
+  })`sudo nsenter --target "$PID" --uts --mount --ipc --net --pid --root --wd ${shell}`(
     `ps -ef`,
     `hostname`,
     `cat /proc/net/dev`,

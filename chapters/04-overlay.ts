@@ -14,7 +14,7 @@ import { hostPrograms } from "../lib/rootfs.ts";
 
 await chapter(import.meta.url, tell);
 
-async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
+async function tell({ say, part, $, enter, see, table, rootfs, shell }: Verbs) {
   await part`Two directories as one`;
   say`Four directories: lower and upper hold files, work is the kernel's scratch space, and merged is
     where the two appear as one. content.txt is in both. mount takes a type (-t), a name that nobody
@@ -83,8 +83,9 @@ async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
   }));
   say`A file in merged has the inode number of the file that it is. So the kernel itself tells which
     layer each one comes from:`;
+  const depth = shell === "bash" ? "" : "-maxdepth 1 ";
   const files =
-    await $`find upper app base merged -type f -printf "%i %P %H\n"`;
+    await $`find upper app base merged ${depth}-type f -printf "%i %P %H\n"`;
   table(["file in merged", "comes from"], () => origins(files.stdout));
 
   await part`A container adds one upper layer`;
@@ -92,8 +93,8 @@ async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
   const [greeting] = await enter({
     changes: "a root shell in five new namespaces, with merged as its /",
     undo: "by the kernel, when the shell ends; what it writes goes to upper",
-  })`sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root merged bash`(
-    `bash /run.sh`,
+  })`sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root merged ${shell}`(
+    `${shell} /run.sh`,
     `echo "I was here" > /written.txt`,
     `ls /`,
   );

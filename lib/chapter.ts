@@ -21,15 +21,22 @@ import {
   requireTools,
   sandbox,
 } from "./preflight.ts";
-import type { Source } from "./rootfs.ts";
+import {
+  parseSource,
+  requireContents,
+  type ForeignSource,
+  type Source,
+} from "./rootfs.ts";
 import { print, Stopped } from "./screen.ts";
 import { handOver, openShell, tryOut, type Shell } from "./shell.ts";
 import { guide, scribe, type Teller } from "./teller.ts";
 
 /** What a chapter is told with. */
 export interface Verbs extends Teller {
-  /** Fills a directory with a root file system. */
+  /** Fills a directory with a root file system: of this source, or the one that --rootfs names. */
   rootfs(directory: string, source: Source): Promise<void>;
+  /** The shell to start in it: bash where the programs are this machine's, else sh. */
+  shell: "bash" | "sh";
 }
 
 type Tale = (verbs: Verbs) => Promise<void>;
@@ -38,16 +45,21 @@ const options = {
   yes: { type: "boolean", short: "y" },
   print: { type: "boolean", short: "p" },
   rootless: { type: "boolean" },
+  rootfs: { type: "string", default: "host" },
   help: { type: "boolean", short: "h" },
 } as const;
 
-const usage = "[--yes | --print | --help] [--rootless]";
+const usage = "[--yes | --print | --help] [--rootless] [--rootfs SOURCE]";
 
 const help = `Options
-  -y, --yes       ask nothing, run every step; needs no terminal
-  -p, --print     print the chapter as a bash script; run nothing
-      --rootless  be root in a user namespace instead of using sudo
-  -h, --help      show this text
+  -y, --yes            ask nothing, run every step; needs no terminal
+  -p, --print          print the chapter as a bash script; run nothing
+      --rootless       be root in a user namespace instead of using sudo
+      --rootfs SOURCE  what root file systems are made of:
+                       host                         programs of this machine (default)
+                       busybox                      its BusyBox
+                       PATH.tar[.gz|.xz|.zst]       an archive
+  -h, --help           show this text
 
 Exit status
   0  told to the end     1  a step failed or a claim did not hold
@@ -79,8 +91,9 @@ async function start(header: Header, tale: Tale) {
   const flags = readFlags(header);
   if (flags.help) return console.log(`${header.text}\n\n${help}`);
 
+  const source = parseSource(flags.rootfs);
   const { teller, script, lines } = scribe();
-  const programs = await tell(teller, header, tale);
+  const programs = await tell(teller, header, tale, source);
   if (flags.print) return console.log(printable(header, script));
 
   requireLinux();
@@ -89,9 +102,12 @@ async function start(header: Header, tale: Tale) {
     throw new CannotStart(
       "There is no terminal to ask at. Use --yes to run every step unasked, or --print to see them all.",
     );
-  requireTools([...lines, flags.rootless ? sandbox : ""], programs);
+  requireTools(
+    [...lines, flags.rootless ? sandbox : ""],
+    source ? source.programs : programs,
+  );
   if (flags.rootless) await walkSandboxed(ask);
-  else await walk(header, tale, ask, lines);
+  else await walk(header, tale, ask, lines, source, programs);
 }
 
 function readFlags(header: Header) {
@@ -107,9 +123,15 @@ function readFlags(header: Header) {
 /**
  * Tells a chapter from its first line to its last.
  *
- * @returns the programs of this machine that it copies
+ * @param foreign what its root file systems are made of, if not of its own choice
+ * @returns the programs that it has in them
  */
-async function tell(teller: Teller, header: Header, tale: Tale) {
+async function tell(
+  teller: Teller,
+  header: Header,
+  tale: Tale,
+  foreign: Source | undefined,
+) {
   const { say, $ } = teller;
   const programs: string[] = [];
 
@@ -122,8 +144,9 @@ async function tell(teller: Teller, header: Header, tale: Tale) {
     ...teller,
     rootfs(directory, source) {
       programs.push(...source.programs);
-      return source.fill(directory, teller);
+      return (foreign ?? source).fill(directory, teller);
     },
+    shell: foreign ? "sh" : "bash",
   });
 
   await teller.part`Leave nothing behind`;
@@ -152,7 +175,14 @@ function printable(header: Header, script: string[]) {
 const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
 
 /** Tells a chapter in a directory of our own, and clears that however it ends. */
-async function walk(header: Header, tale: Tale, ask: boolean, lines: string[]) {
+async function walk(
+  header: Header,
+  tale: Tale,
+  ask: boolean,
+  lines: string[],
+  source: ForeignSource | undefined,
+  programs: string[],
+) {
   const privilege = findPrivilege();
   if (!ask && privilege === "sudo") requireSilentSudo();
 
@@ -176,7 +206,8 @@ async function walk(header: Header, tale: Tale, ask: boolean, lines: string[]) {
   for (const left of leftovers()) await recover(left);
   // Probe before the first step, unless sudo would have to ask for that.
   if (privilege === "root" || tryOut("sudo -n true").ok) await probe();
-  await tell(teller, header, tale);
+  if (source) await lookInto(source, shell, programs, lines);
+  await tell(teller, header, tale, source);
   print(green(`\nTold to the end. Claims that held: ${told.claims}.`));
 }
 
@@ -189,6 +220,18 @@ async function tryWhatIsNeeded(
   await requireNamespaces(shell);
   if (lines.some((line) => line.includes("overlay")))
     await requireOverlay(shell, directory);
+}
+
+/** Refuses a root file system that the chapter cannot be told with. */
+async function lookInto(
+  source: ForeignSource,
+  shell: Shell,
+  programs: string[],
+  lines: string[],
+) {
+  print(`\nLooking at what is in ${source.title}.`);
+  const typed = programs.map((name) => (name === "bash" ? "sh" : name));
+  requireContents(source.title, await source.list(shell), typed, lines);
 }
 
 const rootless = `You are root in a user namespace only: outside of it you are who you
