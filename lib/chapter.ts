@@ -2,6 +2,7 @@
  * A chapter: its command line, its beginning and its end.
  */
 import { existsSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bold, green, red } from "kleur/colors";
@@ -58,6 +59,7 @@ const help = `Options
       --rootfs SOURCE  what root file systems are made of:
                        host                         programs of this machine (default)
                        busybox                      its BusyBox
+                       docker:IMAGE, podman:IMAGE   an image
                        PATH.tar[.gz|.xz|.zst]       an archive
   -h, --help           show this text
 
@@ -91,7 +93,7 @@ async function start(header: Header, tale: Tale) {
   const flags = readFlags(header);
   if (flags.help) return console.log(`${header.text}\n\n${help}`);
 
-  const source = parseSource(flags.rootfs);
+  const source = parseSource(flags.rootfs, !flags.rootless);
   const { teller, script, lines } = scribe();
   const programs = await tell(teller, header, tale, source);
   if (flags.print) return console.log(printable(header, script));
@@ -106,7 +108,8 @@ async function start(header: Header, tale: Tale) {
     [...lines, flags.rootless ? sandbox : ""],
     source ? source.programs : programs,
   );
-  if (flags.rootless) await walkSandboxed(ask);
+  if (source?.engine?.refusal) throw new CannotStart(source.engine.refusal);
+  if (flags.rootless) await walkSandboxed(ask, source);
   else await walk(header, tale, ask, lines, source, programs);
 }
 
@@ -190,7 +193,12 @@ async function walk(
   const shell = openShell(directory, privilege);
   let probed: Promise<void> | undefined;
   const probe = () => (probed ??= tryWhatIsNeeded(lines, shell, directory));
-  const { teller, told, recover } = guide(shell, privilege, ask, probe);
+  const { teller, told, recover, authenticate } = guide(
+    shell,
+    privilege,
+    ask,
+    probe,
+  );
   process.on("exit", (status) => {
     const left = clear(directory, shell, told.sudo);
     if (left) process.exitCode = 1;
@@ -206,6 +214,10 @@ async function walk(
   for (const left of leftovers()) await recover(left);
   // Probe before the first step, unless sudo would have to ask for that.
   if (privilege === "root" || tryOut("sudo -n true").ok) await probe();
+  if (source?.engine?.command.startsWith("sudo")) {
+    print("\nDocker's socket is root's here, so sudo asks it what it has.");
+    await authenticate();
+  }
   if (source) await lookInto(source, shell, programs, lines);
   await tell(teller, header, tale, source);
   print(green(`\nTold to the end. Claims that held: ${told.claims}.`));
@@ -239,31 +251,41 @@ const rootless = `You are root in a user namespace only: outside of it you are w
   every mount away. Out of reach stays what belongs to the real root, such as the host's mounts.`;
 
 /** Starts this chapter again where the reader is root, and clears up after it. */
-async function walkSandboxed(ask: boolean) {
+async function walkSandboxed(ask: boolean, source: ForeignSource | undefined) {
   requireSandbox();
   const directory = makeDirectory();
   const shell = openShell(directory, "root");
   const again = process.argv.slice(1).filter((word) => word !== "--rootless");
-  const command = [process.execPath, ...process.execArgv, ...again];
-
-  for (const left of leftovers())
-    await guide(shell, "root", ask, async () => {}).recover(left);
-  const chapter = handOver(`exec ${sandbox} ${command.map(quote).join(" ")}`, {
-    TMPDIR: directory,
-  });
-  const { pid = 0 } = chapter;
+  let pid = 0;
+  let running = false;
   process.on("exit", () => {
-    if (chapter.stage === "running") endSandbox(pid);
+    if (running) endSandbox(pid);
     const left = clear(directory, shell, false);
     if (left) complain(left);
   });
   for (const [name, status] of Object.entries(signals))
     process.on(name, () => {
+      if (!running) process.exit(status);
       // The chapter knows best how to stop, and sets the terminal right.
       for (const child of children(pid)) process.kill(child, name);
       setTimeout(() => process.exit(status), 3000).unref();
     });
+
+  const { teller, recover } = guide(shell, "root", ask, async () => {});
+  for (const left of leftovers()) await recover(left);
+  if (source?.pack) {
+    await source.pack(shell, teller);
+    // Of an option that is given twice, the last one counts.
+    again.push("--rootfs", join(directory, "image.tar"));
+  }
+  const command = [process.execPath, ...process.execArgv, ...again];
+  const chapter = handOver(`exec ${sandbox} ${command.map(quote).join(" ")}`, {
+    TMPDIR: directory,
+  });
+  pid = chapter.pid ?? 0;
+  running = true;
   const { exitCode } = await chapter;
+  running = false;
   process.exitCode = exitCode ?? 1;
 }
 

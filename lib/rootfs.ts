@@ -6,6 +6,8 @@
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { basename, extname, resolve } from "node:path";
 import { quote } from "zx/core";
+import { register } from "./cleanup.ts";
+import { findEngine, removal, requireImage, type Engine } from "./engine.ts";
 import { askLdd, copyListed, parseAnswers, parseLdd } from "./ldd.ts";
 import { CannotStart } from "./preflight.ts";
 import { findProgram, type Shell } from "./shell.ts";
@@ -23,6 +25,8 @@ export interface Source {
 export interface ForeignSource extends Source {
   /** What it is called in a sentence. */
   title: string;
+  /** Who has it, if it is an image. */
+  engine?: Engine;
   /**
    * Looks into it, and changes nothing.
    *
@@ -30,6 +34,8 @@ export interface ForeignSource extends Source {
    * @throws CannotStart if it is not there or cannot be read
    */
   list(shell: Shell): Promise<Member[]>;
+  /** For where no engine is in reach: tells the lines that pack it into `image.tar`. */
+  pack?(shell: Shell, teller: Teller): Promise<void>;
 }
 
 /** A file in a root file system. */
@@ -118,6 +124,61 @@ export function tarball(path: string): ForeignSource {
         become yours (--no-same-owner). Devices are left out (--exclude): only root can make them.`;
       await $`mkdir -p ${directory}/proc`;
       await $`${unpackTar(directory)} ${from}`;
+    },
+  };
+}
+
+/** The root file system of an image that an engine has. */
+export function image(engine: Engine, name: string): ForeignSource {
+  const { title, command } = engine;
+  const make = (container: string) =>
+    `${command} create --name ${container} ${name} true`;
+  // No name of another's is taken: it is that of a new directory.
+  const container = '"$(basename "$WORK")"';
+  const undoneBy = removal(engine, '$(basename "$WORK")');
+
+  return {
+    title: `the image ${name}`,
+    engine,
+    programs: ["tar"],
+    async list(shell) {
+      await requireImage(engine, name, shell);
+      const container = basename(shell.directory);
+      await register(removal(engine, container), shell);
+      const listing = await shell.run(
+        `set -o pipefail; ${make(container)} >&2 && ${command} export ${container} | ${listTar} --file - && ${command} rm ${container} >&2`,
+      );
+      if (!listing.ok)
+        throw new CannotStart(
+          `${title} does not export ${name}: ${listing.stderr.trim()}`,
+        );
+      return parseListing(listing.stdout);
+    },
+    async fill(directory, { say, $ }) {
+      say`In ${directory} goes what is in the image ${name}, which ${title} has. create makes a container without
+        starting it (a container has a command: true), and export writes its files as a tar. They
+        become yours (--no-same-owner). Devices are left out (--exclude): only root can make them.`;
+      await $`mkdir -p ${directory}/proc`;
+      await $({
+        changes: `a container is made by ${title}, and not started`,
+        undo: "by the rm below, or when the chapter ends in any other way",
+        undoneBy,
+      })`${make(container)}`;
+      await $({
+        changes: `nothing but files in ${directory}`,
+        undo: "with the chapter's directory",
+      })`${command} export ${container} | ${unpackTar(directory)} --file -`;
+      await $({
+        changes: "that container is gone",
+      })`${command} rm ${container}`;
+    },
+    async pack(shell, { say, $ }) {
+      await requireImage(engine, name, shell);
+      const container = basename(shell.directory);
+      say`In a user namespace ${title} is out of reach, so pack the image ${name} into a file first.`;
+      await $({ undoneBy: removal(engine, container) })`${make(container)}`;
+      await $`${command} export ${container} > image.tar`;
+      await $`${command} rm ${container}`;
     },
   };
 }
@@ -222,14 +283,22 @@ export function requireContents(
 /**
  * The source that `--rootfs` names.
  *
+ * @param sudo whether lines may use sudo
  * @returns undefined for the programs of this machine, which the chapter lists
  * @throws CannotStart if it names none
  */
-export function parseSource(name: string): ForeignSource | undefined {
-  if (name === "host") return undefined;
-  if (name === "busybox") return busybox();
-  if (/\.tar(\.(gz|xz|zst))?$/.test(name)) return tarball(name);
+export function parseSource(
+  text: string,
+  sudo: boolean,
+): ForeignSource | undefined {
+  if (text === "host") return undefined;
+  if (text === "busybox") return busybox();
+  const [, engine, name = ""] = /^(docker|podman):(.*)$/s.exec(text) ?? [];
+  // Nothing else can be an image's name, and nothing in it needs to be quoted.
+  if (engine && /^\w[\w./:@-]*$/.test(name))
+    return image(findEngine(engine as "docker" | "podman", sudo), name);
+  if (!engine && /\.tar(\.(gz|xz|zst))?$/.test(text)) return tarball(text);
   throw new CannotStart(
-    `--rootfs takes host, busybox or PATH.tar[.gz|.xz|.zst], and not ${name}.`,
+    `--rootfs takes host, busybox, docker:IMAGE, podman:IMAGE or PATH.tar[.gz|.xz|.zst], and not ${text}.`,
   );
 }

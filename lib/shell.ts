@@ -15,6 +15,8 @@ import { $ as zx, type Options, type ProcessOutput } from "zx/core";
 export type Privilege = "sudo" | "root";
 
 export interface Shell {
+  /** A directory of ours, which holds all that its lines make. */
+  directory: string;
   /**
    * Runs one line and takes over the directory and the variables it leaves.
    *
@@ -52,6 +54,8 @@ export function openShell(directory: string, privilege: Privilege): Shell {
   });
 
   return {
+    directory,
+
     async run(line, typed) {
       ftruncateSync(state);
       const settled: Partial<Options> = settings();
