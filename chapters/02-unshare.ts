@@ -10,12 +10,14 @@
  * @see unshare(1), namespaces(7), pid_namespaces(7), setns(2)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
+import { runShell, spotTheDifference } from "../lib/engine.ts";
 import { namespaces, namespaceTypes, parseNamespaces } from "../lib/kernel.ts";
 import { hostPrograms } from "../lib/rootfs.ts";
 
 await chapter(import.meta.url, tell);
 
-async function tell({ say, part, $, enter, see, table, rootfs, shell }: Verbs) {
+async function tell(verbs: Verbs) {
+  const { say, part, $, enter, see, table, rootfs, shell, image } = verbs;
   await part`A view of its own`;
   say`Your files stay where they are this time; everything else is new. Each flag is one namespace:
     --pid processes, --uts host name, --ipc shared memory and message queues, --net network.`;
@@ -108,5 +110,12 @@ async function tell({ say, part, $, enter, see, table, rootfs, shell }: Verbs) {
   });
   say`Shared are the users (root in there is root out here), the cgroups and the clocks. unshare has
     flags for these too: --user, --cgroup, --time.`;
+  if (image)
+    await spotTheDifference(
+      verbs,
+      image.engine,
+      `sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root rootfs ${shell}`,
+      runShell(image),
+    );
   say`Next, 03 · nsenter: go into a container that is already running, as docker exec does.`;
 }

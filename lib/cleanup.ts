@@ -94,15 +94,15 @@ export function clear(
 ): string | undefined {
   const asRoot = sudo ? silentSudo() : "";
 
-  for (const line of registered(directory)) {
-    const silent = line.replaceAll("sudo ", silentSudo());
-    if (!shell.runSync(`set -o pipefail; ${silent}`).ok)
-      return `This could not be undone: ${line}. Run it yourself, then remove ${directory}.`;
-  }
   for (let round = 0; round < 20; round++) {
     const pids = residents(directory, shell, asRoot);
     if (pids.length === 0) break;
     shell.runSync(`${asRoot}kill -9 ${pids.join(" ")}`);
+  }
+  for (const line of registered(directory)) {
+    const silent = line.replaceAll("sudo ", silentSudo());
+    if (!shell.runSync(`set -o pipefail; ${silent}`).ok)
+      return `This could not be undone: ${line}. Run it yourself, then remove ${directory}.`;
   }
   for (const point of mountsBelow(directory).reverse()) {
     const umount = `${asRoot}umount ${quote(point)}`;

@@ -3,15 +3,29 @@
  *
  * @see docker(1), podman(1)
  */
+import { namespaces, parseNamespaces, parseStatus } from "./kernel.ts";
 import { CannotStart } from "./preflight.ts";
 import { findProgram, tryOut, type Shell } from "./shell.ts";
+import type { LineOptions, Teller } from "./teller.ts";
 
 export interface Engine {
   title: "Docker" | "Podman";
   /** How it is called here: with sudo, where its socket is only root's. */
-  command: "docker" | "podman" | "sudo docker";
+  command: "docker" | "podman" | "sudo docker" | "sudo podman";
   /** Why it cannot be used, as a sentence; undefined if it can. */
   refusal?: string;
+}
+
+/** An image that an engine has. */
+export interface Image {
+  engine: Engine;
+  name: string;
+}
+
+/** A container that an engine runs. */
+export interface Container {
+  engine: Engine;
+  name: string;
 }
 
 /**
@@ -44,8 +58,8 @@ export function findEngine(name: "docker" | "podman", sudo: boolean): Engine {
 function translate({ title, command }: Engine, complaint: string): string {
   if (/cannot connect|daemon running/i.test(complaint))
     return `${title} is installed, but not running. Start it, such as with: sudo systemctl start docker`;
-  const [first = ""] = complaint.trim().split("\n").slice(-1);
-  return `${title} does not answer as it should (${command} version): ${first}`;
+  const [last = ""] = complaint.trim().split("\n").slice(-1);
+  return `${title} (${command}) does not answer as it should: ${last}`;
 }
 
 /**
@@ -68,7 +82,191 @@ export async function requireImage(
   );
 }
 
+/**
+ * The running container of this name, whichever engine has it.
+ *
+ * @throws CannotStart if none has, or none can be asked
+ */
+export function findContainer(name: string): Container {
+  if (!/^\w[\w.-]*$/.test(name))
+    throw new CannotStart(`No container can have the name ${name}.`);
+  const asked: string[] = [];
+  const refusals: string[] = [];
+  for (const engine of candidates()) {
+    const { title, command, refusal } = engine;
+    if (refusal) {
+      refusals.push(refusal);
+      continue;
+    }
+    const { ok, stdout, stderr } = tryOut(
+      `${silent(command)} container inspect --format '{{.State.Status}}' ${name}`,
+    );
+    const status = stdout.trim();
+    if (ok && status === "running") return { engine, name };
+    if (ok)
+      throw new CannotStart(
+        `${title} has a container ${name}, but it is not running (${status}). Start it: ${command} start ${name}`,
+      );
+    if (/no such|not found/i.test(stderr)) asked.push(command);
+    else refusals.push(translate(engine, stderr));
+  }
+  throw new CannotStart(
+    [
+      asked.length > 0 &&
+        `There is no container ${name} here. These were asked: ${asked.join(", ")}. \`${asked[0]} ps\` lists those that run.`,
+      ...refusals,
+    ]
+      .filter(Boolean)
+      .join("\n"),
+  );
+}
+
+/** The engines that may have a container: Docker, this user's Podman, and root's. */
+function candidates(): Engine[] {
+  const podman = findEngine("podman", true);
+  const rootsToo = process.getuid?.() !== 0 && !podman.refusal;
+  return [
+    findEngine("docker", true),
+    podman,
+    ...(rootsToo ? [{ ...podman, command: "sudo podman" } as const] : []),
+  ];
+}
+
+/** A command of an engine's that does not ask for a password. */
+const silent = (command: Engine["command"]) =>
+  process.getuid?.() === 0 ? command : command.replace("sudo", "sudo -n");
+
+/** Whether a container still runs. */
+export function isRunning({ engine, name }: Container): boolean {
+  const { stdout } = tryOut(
+    `${silent(engine.command)} container inspect --format '{{.State.Status}}' ${name}`,
+  );
+  return stdout.trim() === "running";
+}
+
+/**
+ * Refuses a container without the programs that are typed in it.
+ *
+ * @throws CannotStart
+ */
+export function requirePrograms({ engine, name }: Container, typed: string[]) {
+  const look = `for NAME in ${typed.join(" ")}; do type $NAME >/dev/null 2>&1 || echo $NAME; done`;
+  const { ok, stdout } = tryOut(
+    `${silent(engine.command)} exec ${name} sh -c '${look}'`,
+  );
+  const missing = ok ? (stdout.match(/\S+/g) ?? []) : ["sh"];
+  if (missing.length > 0)
+    throw new CannotStart(
+      `The container ${name} lacks what the chapter types in it: ${missing.join(", ")}. Take one that has them.`,
+    );
+}
+
 /** The line that removes a container if there is one of that name, and is content if there is none. */
 export function removal({ command }: Engine, name: string): string {
   return `${command} container ls --all --quiet --filter name=${name} | xargs --no-run-if-empty ${command} rm --force`;
 }
+
+/**
+ * The line that starts a shell in a new container of an image, named after the
+ * work directory, and what to say of it.
+ */
+export function runShell({ engine, name }: Image) {
+  const { title, command } = engine;
+  const options: LineOptions = {
+    changes: `${title} starts a container, with a shell in it`,
+    undo: "by --rm, when the shell ends",
+    undoneBy: removal(engine, '$(basename "$WORK")'),
+  };
+  const line = `${command} run --rm --interactive --network none --name "$(basename "$WORK")" ${name} sh`;
+  return { line, options };
+}
+
+/**
+ * Puts the reader's container and an engine's side by side, by what the kernel
+ * tells of the first process in each.
+ *
+ * @param yours a line that opens a shell in the reader's container
+ * @param theirs a line that opens one in the engine's
+ */
+export async function spotTheDifference(
+  { say, part, enter, table }: Teller,
+  { title }: Engine,
+  yours: string,
+  theirs: { line: string; options: LineOptions },
+) {
+  await part`Spot the difference`;
+  say`What may process 1 of a container do? The kernel tells: rights, system calls and users (status, uid_map),
+    its cgroup, its mounts, its namespaces. Ask in yours, then in ${title}'s.`;
+  const looks = [
+    `cat /proc/1/status /proc/1/uid_map /proc/1/cgroup`,
+    `cat /proc/1/mountinfo`,
+    `ls -l /proc/1/ns`,
+  ];
+  const your = await enter({ changes: "nothing, it only looks" })`${yours}`(
+    ...looks,
+  );
+  const their = await enter(theirs.options)`${theirs.line}`(...looks);
+  table(["", "yours", `${title}'s`], () => {
+    const columns = [describe(your.join("\n")), describe(their.join("\n"))];
+    return Object.keys(columns[0]!).map((row) => [
+      row,
+      ...columns.map((column) => column[row]!),
+    ]);
+  });
+  say`Where they differ, yours has what a process of root's has. What is still missing is what later chapters will build.`;
+}
+
+/**
+ * What /proc says of a process, in words.
+ *
+ * @param text its status, uid_map, cgroup and mountinfo, and `ls -l` of its ns
+ */
+export function describe(text: string): Record<string, string> {
+  const { capabilities, seccomp, noNewPrivileges, root, cgroup, mounts } =
+    parseStatus(text);
+  const [host, own] = [namespaces(), parseNamespaces(text)];
+  const shared = Object.entries(host).filter(
+    ([type, inode]) => own[type as keyof typeof own] === inode,
+  );
+  const rights = capabilities.toString(2).replaceAll("0", "").length;
+  const covered = mounts.filter(({ point }) => point.startsWith("/proc/"));
+  return {
+    "root mount":
+      mounts.find(({ point }) => point === "/")?.type ?? "none: a directory",
+    capabilities: `${rights} (${capabilities.toString(16)})`,
+    seccomp: seccomp === "2" ? "a filter" : "none",
+    "no new privileges": noNewPrivileges === "1" ? "yes" : "no",
+    cgroup: shorten(cgroup),
+    "covered in /proc": covered.length > 0 ? `${covered.length} paths` : "none",
+    "root outside is": `user ${root}`,
+    "shared with you": shared.map(([type]) => type).join(" ") || "nothing",
+  };
+}
+
+/**
+ * What mountinfo says of the mount at `/`, in words. See proc_pid_mountinfo(5).
+ *
+ * @returns the last two names of a path; "-" for what the file system has not
+ */
+export function layers(mountinfo: string): Record<string, string> {
+  const [, type = "-", options = ""] =
+    /^\S+ \S+ \S+ \S+ \/ .* - (\S+) \S+ (.*)$/m.exec(mountinfo) ?? [];
+  // Some kernels write one lowerdir+= for each, instead of colons.
+  const lower = [...options.matchAll(/lowerdir\+?=([^,]*)/g)].flatMap(
+    ([, paths = ""]) => paths.split(":"),
+  );
+  const end = (name: string) =>
+    new RegExp(`${name}=([^,]*)`)
+      .exec(options)?.[1]
+      ?.match(/[^/]+(\/[^/]+)?$/)?.[0];
+  return {
+    "type of /": type,
+    "lower layers": lower.length > 0 ? String(lower.length) : "-",
+    upper: shorten(end("upperdir")),
+    work: shorten(end("workdir")),
+  };
+}
+
+/** A name that fits in a table; a checksum is known by its first letters. */
+const shorten = (name = "-") =>
+  name.replace(/[0-9a-f]{16,}/g, (checksum) => `${checksum.slice(0, 12)}…`);

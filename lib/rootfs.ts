@@ -7,7 +7,7 @@ import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { basename, extname, resolve } from "node:path";
 import { quote } from "zx/core";
 import { register } from "./cleanup.ts";
-import { findEngine, removal, requireImage, type Engine } from "./engine.ts";
+import { findEngine, removal, requireImage, type Image } from "./engine.ts";
 import { askLdd, copyListed, parseAnswers, parseLdd } from "./ldd.ts";
 import { CannotStart } from "./preflight.ts";
 import { findProgram, type Shell } from "./shell.ts";
@@ -25,8 +25,8 @@ export interface Source {
 export interface ForeignSource extends Source {
   /** What it is called in a sentence. */
   title: string;
-  /** Who has it, if it is an image. */
-  engine?: Engine;
+  /** The image that it is of, if it is of one. */
+  image?: Image;
   /**
    * Looks into it, and changes nothing.
    *
@@ -129,7 +129,8 @@ export function tarball(path: string): ForeignSource {
 }
 
 /** The root file system of an image that an engine has. */
-export function image(engine: Engine, name: string): ForeignSource {
+export function image(image: Image): ForeignSource {
+  const { engine, name } = image;
   const { title, command } = engine;
   const make = (container: string) =>
     `${command} create --name ${container} ${name} true`;
@@ -139,7 +140,7 @@ export function image(engine: Engine, name: string): ForeignSource {
 
   return {
     title: `the image ${name}`,
-    engine,
+    image,
     programs: ["tar"],
     async list(shell) {
       await requireImage(engine, name, shell);
@@ -296,7 +297,10 @@ export function parseSource(
   const [, engine, name = ""] = /^(docker|podman):(.*)$/s.exec(text) ?? [];
   // Nothing else can be an image's name, and nothing in it needs to be quoted.
   if (engine && /^\w[\w./:@-]*$/.test(name))
-    return image(findEngine(engine as "docker" | "podman", sudo), name);
+    return image({
+      engine: findEngine(engine as "docker" | "podman", sudo),
+      name,
+    });
   if (!engine && /\.tar(\.(gz|xz|zst))?$/.test(text)) return tarball(text);
   throw new CannotStart(
     `--rootfs takes host, busybox, docker:IMAGE, podman:IMAGE or PATH.tar[.gz|.xz|.zst], and not ${text}.`,

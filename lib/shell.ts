@@ -8,6 +8,7 @@
  * @see bash(1), environ(7)
  */
 import { ftruncateSync, openSync, readFileSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { $ as zx, type Options, type ProcessOutput } from "zx/core";
 
@@ -62,7 +63,8 @@ export function openShell(directory: string, privilege: Privilege): Shell {
       if (typed) {
         // The shell echoes each line on standard error: one pipe keeps it above its output.
         settled.prefix += "exec 2>&1\n";
-        settled.input = ["set -v", ...typed, ""].join("\n");
+        // Again inside, for docker exec carries the two streams apart.
+        settled.input = ["exec 2>&1; set -v", ...typed, ""].join("\n");
       }
       const output = await zx({
         ...settled,
@@ -152,11 +154,23 @@ function readersEnvironment(): NodeJS.ProcessEnv {
     inherited.test(name),
   );
   return {
+    ...podmansState(),
     ...Object.fromEntries(kept),
     PATH: searchPath().join(":"),
     // Below 2, a bash whose input is a socket (node's pipes are) reads ~/.bashrc.
     SHLVL: "1",
   };
+}
+
+/**
+ * Without XDG_RUNTIME_DIR, as after `su`, Podman keeps its state where TMPDIR
+ * says. That is another place for our lines, so say where it was before.
+ */
+function podmansState(): NodeJS.ProcessEnv {
+  const directory = join(tmpdir(), `podman-run-${process.getuid?.()}`);
+  const stat = look(directory);
+  const own = stat && stat.uid === process.getuid?.();
+  return own ? { XDG_RUNTIME_DIR: directory } : {};
 }
 
 const systemDirectories = [
