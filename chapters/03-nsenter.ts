@@ -161,7 +161,7 @@ async function joinTheirs(
     "/ on the host": identity("/"),
     "/ in the shell": root,
   }));
-  say`And now ${title}'s own way in.`;
+  say`And now ${title}'s own way in. Its shell shows no prompt; with --tty it would.`;
   const [, execName, execLinks, execRoot, execFirst] = await enter(
     joining,
   )`${command} exec --interactive ${name} sh`(...typed);

@@ -323,10 +323,11 @@ async function tryWhatIsNeeded(
 /** Looks for what a line cannot know about why it failed. */
 function whyEarly(error: unknown, directory: string, container?: Container) {
   if (error instanceof Stopped) return error;
-  const { bavail, ffree, files } = statfsSync(directory);
-  if (bavail === 0 || (files > 0 && ffree === 0))
+  const { bavail, bsize, ffree, files } = statfsSync(directory);
+  // What a line left may be too small for the file that it could not write.
+  if (bavail * bsize < 1e6 || (files > 0 && ffree === 0))
     return new Error(
-      `\nThe disk that ${directory} is on is full. Set TMPDIR to a directory on one with more room.`,
+      `The disk that ${directory} is on is full. Set TMPDIR to a directory on one with more room.`,
     );
   if (container && !isRunning(container))
     return new Error(`The container ${container.name} has stopped.`);

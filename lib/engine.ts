@@ -173,7 +173,7 @@ export function removal({ command }: Engine, name: string): string {
 export function runShell({ engine, name }: Image) {
   const { title, command } = engine;
   const options: LineOptions = {
-    changes: `${title} starts a container, with a shell in it`,
+    changes: `${title} starts a container, with a shell in it that shows no prompt (--tty would)`,
     undo: "by --rm, when the shell ends",
     undoneBy: removal(engine, '$(basename "$WORK")'),
   };
@@ -236,7 +236,7 @@ export function describe(text: string): Record<string, string> {
     capabilities: `${rights} (${capabilities.toString(16)})`,
     seccomp: seccomp === "2" ? "a filter" : "none",
     "no new privileges": noNewPrivileges === "1" ? "yes" : "no",
-    cgroup: shorten(cgroup),
+    cgroup: cgroup.length > 18 ? `${cgroup.slice(0, 17)}…` : cgroup,
     "covered in /proc": covered.length > 0 ? `${covered.length} paths` : "none",
     "root outside is": `user ${root}`,
     "shared with you": shared.map(([type]) => type).join(" ") || "nothing",

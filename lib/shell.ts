@@ -50,7 +50,7 @@ export function openShell(directory: string, privilege: Privilege): Shell {
     ...base(environment),
     prefix:
       (privilege === "root" ? 'sudo() { "$@"; }; ' : "") +
-      "trap 'env -0 >&3' EXIT; set -a\n",
+      "trap 'env -0 >&3 2>/dev/null' EXIT; set -a\n",
     cwd: environment.PWD,
   });
 

@@ -267,7 +267,8 @@ export function guide(
         print("Type these, or whatever you like:\n");
         lines.forEach((each) => print(bold(cyan(each))));
         print();
-        await shell.atTerminal(line);
+        // As a job: from another pid namespace a shell cannot hand the terminal back.
+        await shell.atTerminal(`set -m; ${line}`);
         print("\nThe same lines once more, so that there is a record of them:");
       }
       const output = await shell.run(line, lines);
@@ -306,7 +307,10 @@ export function guide(
         Math.max(...all.map((row) => row[column]!.length)),
       );
       const lines = all.map((row) =>
-        row.map((cell, column) => cell.padEnd(widths[column]!)).join("  "),
+        row
+          .map((cell, column) => cell.padEnd(widths[column]!))
+          .join("  ")
+          .trimEnd(),
       );
       print();
       printOutput(lines.join("\n"));
