@@ -1,13 +1,21 @@
 /**
  * A chapter: its command line, its beginning and its end.
  */
-import { existsSync, rmSync, writeSync } from "node:fs";
+import { existsSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bold, green, red } from "kleur/colors";
 import { ProcessOutput, quote } from "zx/core";
 import { clear, leftovers, makeDirectory } from "./cleanup.ts";
+import {
+  findContainer,
+  isRunning,
+  requirePrograms,
+  type Container,
+  type Image,
+} from "./engine.ts";
 import { readHeader, type Header } from "./header.ts";
 import { children, idsAreMapped } from "./kernel.ts";
 import {
@@ -22,9 +30,15 @@ import {
   requireTools,
   sandbox,
 } from "./preflight.ts";
-import type { Source } from "./rootfs.ts";
+import {
+  parseSource,
+  requireContents,
+  type ForeignSource,
+  type Source,
+} from "./rootfs.ts";
 import { print, Stopped } from "./screen.ts";
 import {
+  findProgram,
   handOver,
   openShell,
   tryOut,
@@ -35,8 +49,20 @@ import { guide, scribe, type Teller } from "./teller.ts";
 
 /** What a chapter is told with. */
 export interface Verbs extends Teller {
-  /** Fills a directory with a root file system. */
+  /** Fills a directory with a root file system: of this source, or the one that --rootfs names. */
   rootfs(directory: string, source: Source): Promise<void>;
+  /** The shell to start in it: bash where the programs are this machine's, else sh. */
+  shell: "bash" | "sh";
+  /** The image that --rootfs names, where its engine is in reach. */
+  image?: Image;
+  /** The container that --container names. */
+  container?: Container;
+}
+
+/** What a chapter can do that not every chapter can. */
+interface Abilities {
+  /** It takes --container, and types these programs in that container. */
+  joins?: string[];
 }
 
 type Tale = (verbs: Verbs) => Promise<void>;
@@ -45,16 +71,25 @@ const options = {
   yes: { type: "boolean", short: "y" },
   print: { type: "boolean", short: "p" },
   rootless: { type: "boolean" },
+  rootfs: { type: "string", default: "host" },
+  container: { type: "string" },
   help: { type: "boolean", short: "h" },
 } as const;
 
-const usage = "[--yes | --print | --help] [--rootless]";
+const usage =
+  "[--yes | --print | --help] [--rootless] [--rootfs SOURCE] [--container NAME]";
 
 const help = `Options
-  -y, --yes       ask nothing, run every step; needs no terminal
-  -p, --print     print the chapter as a bash script; run nothing
-      --rootless  be root in a user namespace instead of using sudo
-  -h, --help      show this text
+  -y, --yes            ask nothing, run every step; needs no terminal
+  -p, --print          print the chapter as a bash script; run nothing
+      --rootless       be root in a user namespace instead of using sudo
+      --rootfs SOURCE  what root file systems are made of:
+                       host                         programs of this machine (default)
+                       busybox                      its BusyBox
+                       docker:IMAGE, podman:IMAGE   an image
+                       PATH.tar[.gz|.xz|.zst]       an archive
+      --container NAME chapter 3: join this container of Docker's or Podman's, too
+  -h, --help           show this text
 
 Exit status
   0  told to the end     1  a step failed or a claim did not hold
@@ -69,36 +104,100 @@ Exit status
  * @param tale the chapter: one straight line, with no branch on what a step
  *   printed, for it is also told without running anything
  */
-export async function chapter(url: string, tale: Tale): Promise<void> {
+export async function chapter(
+  url: string,
+  tale: Tale,
+  abilities: Abilities = {},
+): Promise<void> {
   for (const stream of [process.stdin, process.stdout, process.stderr])
     // EPIPE: the reader of our output is gone. EIO: the terminal is.
     stream.on("error", ({ code }: NodeJS.ErrnoException) =>
       process.exit(code === "EIO" ? 129 : 1),
     );
   try {
-    await start(readHeader(fileURLToPath(url)), tale);
+    await start(readHeader(fileURLToPath(url)), tale, abilities);
   } catch (error) {
     process.exitCode = explain(error);
   }
 }
 
-async function start(header: Header, tale: Tale) {
+/** A chapter, as its command line asks for it. */
+interface Telling {
+  header: Header;
+  tale: Tale;
+  /** Whether there is a reader to ask. */
+  ask: boolean;
+  /** What its root file systems are made of, if not of its own choice. */
+  source?: ForeignSource;
+  image?: Image;
+  container?: Container;
+}
+
+async function start(header: Header, tale: Tale, { joins }: Abilities) {
   const flags = readFlags(header);
   if (flags.help) return console.log(`${header.text}\n\n${help}`);
+  if (flags.container && !joins)
+    throw new CannotStart(
+      "This chapter joins no container. --container is for chapter 3.",
+    );
+  if (flags.container && flags.rootless)
+    throw new CannotStart(
+      "--container takes root: from a user namespace of your own nobody joins a container that is outside of it. Leave out --rootless.",
+    );
 
+  const source = parseSource(flags.rootfs, !flags.rootless);
+  const telling: Telling = {
+    header,
+    tale,
+    ask: !flags.yes && !flags.print,
+    source,
+    // In a user namespace no engine is in reach.
+    image: flags.rootless ? undefined : source?.image,
+    container: flags.container
+      ? await whichContainer(flags.container, flags)
+      : undefined,
+  };
   const { teller, script, lines } = scribe();
-  const programs = await tell(teller, header, tale);
+  const programs = await tell(teller, telling);
   if (flags.print) return console.log(printable(header, script));
 
   requireLinux();
-  const ask = !flags.yes;
-  if (ask && !(process.stdin.isTTY && process.stdout.isTTY))
+  if (telling.ask && !(process.stdin.isTTY && process.stdout.isTTY))
     throw new CannotStart(
       "There is no terminal to ask at. Use --yes to run every step unasked, or --print to see them all.",
     );
-  requireTools([...lines, flags.rootless ? sandbox : ""], programs);
-  if (flags.rootless) await walkSandboxed(ask);
-  else await walk(header, tale, ask, lines);
+  requireTools(
+    [...lines, flags.rootless ? sandbox : ""],
+    source ? source.programs : programs,
+  );
+  const refusal = source?.image?.engine.refusal;
+  if (refusal) throw new CannotStart(refusal);
+  if (telling.container && joins) requirePrograms(telling.container, joins);
+  if (flags.rootless) return walkSandboxed(telling);
+  const hint =
+    joins && !flags.container && ["docker", "podman"].some(findProgram);
+  await walk(telling, lines, programs, hint ? joinToo : "");
+}
+
+const joinToo = `This machine has Docker or Podman. With --container NAME the chapter also joins a
+  container that one of them runs.`;
+
+/** The container that --container names; unless it is only printed, it must run. */
+async function whichContainer(
+  name: string,
+  { print, yes }: { print?: boolean; yes?: boolean },
+): Promise<Container> {
+  try {
+    return findContainer(name);
+  } catch (error) {
+    if (print)
+      return { name, engine: { title: "Docker", command: "sudo docker" } };
+    if (yes || process.getuid?.() === 0 || tryOut("sudo -n true").ok)
+      throw error;
+  }
+  console.log("Who has that container, only root may ask here.");
+  await handOver("sudo -v", {});
+  return findContainer(name);
 }
 
 function readFlags(header: Header) {
@@ -114,9 +213,12 @@ function readFlags(header: Header) {
 /**
  * Tells a chapter from its first line to its last.
  *
- * @returns the programs of this machine that it copies
+ * @returns the programs that it starts in a root file system
  */
-async function tell(teller: Teller, header: Header, tale: Tale) {
+async function tell(
+  teller: Teller,
+  { header, tale, source: foreign, image, container }: Telling,
+) {
   const { say, $ } = teller;
   const programs: string[] = [];
 
@@ -129,8 +231,11 @@ async function tell(teller: Teller, header: Header, tale: Tale) {
     ...teller,
     rootfs(directory, source) {
       programs.push(...source.programs);
-      return source.fill(directory, teller);
+      return (foreign ?? source).fill(directory, teller);
     },
+    shell: foreign ? "sh" : "bash",
+    image,
+    container,
   });
 
   await teller.part`Leave nothing behind`;
@@ -159,14 +264,25 @@ function printable(header: Header, script: string[]) {
 const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
 
 /** Tells a chapter in a directory of our own, and clears that however it ends. */
-async function walk(header: Header, tale: Tale, ask: boolean, lines: string[]) {
+async function walk(
+  telling: Telling,
+  lines: string[],
+  programs: string[],
+  hint: string,
+) {
+  const { header, ask, source, image, container } = telling;
   const privilege = findPrivilege();
   if (!ask && privilege === "sudo") requireSilentSudo();
 
   const { directory, shell } = openDirectory(privilege);
   let probed: Promise<void> | undefined;
   const probe = () => (probed ??= tryWhatIsNeeded(lines, shell, directory));
-  const { teller, told, recover } = guide(shell, privilege, ask, probe);
+  const { teller, told, recover, authenticate } = guide(
+    shell,
+    privilege,
+    ask,
+    probe,
+  );
   process.on("exit", (status) => {
     const left = clear(directory, shell, told.sudo);
     if (left) process.exitCode = 1;
@@ -182,7 +298,15 @@ async function walk(header: Header, tale: Tale, ask: boolean, lines: string[]) {
   for (const left of leftovers()) await recover(left);
   // Probe before the first step, unless sudo would have to ask for that.
   if (privilege === "root" || tryOut("sudo -n true").ok) await probe();
-  await tell(teller, header, tale);
+  if (image?.engine.command.startsWith("sudo")) {
+    print("\nDocker's socket is root's here, so sudo asks it what it has.");
+    await authenticate();
+  }
+  if (source) await lookInto(source, shell, programs, lines);
+  if (hint) teller.say`${hint}`;
+  await tell(teller, telling).catch((error: unknown) => {
+    throw whyEarly(error, directory, container);
+  });
   print(green(`\nTold to the end. Claims that held: ${told.claims}.`));
 }
 
@@ -197,12 +321,38 @@ async function tryWhatIsNeeded(
     await requireOverlay(shell, directory);
 }
 
+/** Looks for what a line cannot know about why it failed. */
+function whyEarly(error: unknown, directory: string, container?: Container) {
+  if (error instanceof Stopped) return error;
+  const { bavail, bsize, ffree, files } = statfsSync(directory);
+  // What a line left may be too small for the file that it could not write.
+  if (bavail * bsize < 1e6 || (files > 0 && ffree === 0))
+    return new Error(
+      `The disk that ${directory} is on is full. Set TMPDIR to a directory on one with more room.`,
+    );
+  if (container && !isRunning(container))
+    return new Error(`The container ${container.name} has stopped.`);
+  return error;
+}
+
+/** Refuses a root file system that the chapter cannot be told with. */
+async function lookInto(
+  source: ForeignSource,
+  shell: Shell,
+  programs: string[],
+  lines: string[],
+) {
+  print(`\nLooking at what is in ${source.title}.`);
+  const typed = programs.map((name) => (name === "bash" ? "sh" : name));
+  requireContents(source.title, await source.list(shell), typed, lines);
+}
+
 const rootless = `You are root in a user namespace only: outside of it you are who you
   were. Process 1 is this chapter. When it ends, the kernel ends all others in here and takes
   every mount away. Out of reach stays what belongs to the real root, such as the host's mounts.`;
 
 /** Starts this chapter again where the reader is root, and clears up after it. */
-async function walkSandboxed(ask: boolean) {
+async function walkSandboxed({ ask, source }: Telling) {
   requireSandbox();
   const { directory, shell } = openDirectory("root");
   let unshare: number | undefined;
@@ -219,9 +369,14 @@ async function walkSandboxed(ask: boolean) {
       setTimeout(() => process.exit(status), 3000).unref();
     });
 
-  for (const left of leftovers())
-    await guide(shell, "root", ask, async () => {}).recover(left);
   const again = process.argv.slice(1).filter((word) => word !== "--rootless");
+  const { teller, recover } = guide(shell, "root", ask, async () => {});
+  for (const left of leftovers()) await recover(left);
+  if (source?.pack) {
+    await source.pack(shell, teller);
+    // Of an option that is given twice, the last one counts.
+    again.push("--rootfs", join(directory, "image.tar"));
+  }
   const command = [process.execPath, ...process.execArgv, ...again];
   const chapter = handOver(`exec ${sandbox} ${command.map(quote).join(" ")}`, {
     TMPDIR: directory,

@@ -4,10 +4,12 @@
  * @see umount(8), rm(1), proc_pid_root(5)
  */
 import {
+  appendFileSync,
   existsSync,
   lstatSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   realpathSync,
 } from "node:fs";
@@ -53,10 +55,33 @@ export function leftovers(): string[] {
     });
 }
 
+/** In a directory of ours: the lines that undo what was made outside of it. */
+const undo = "undo";
+
 /**
- * Clears a work directory: ends the processes that live in it (their root or
- * their working directory is below it), unmounts what is mounted below it,
- * latest first, and removes it without crossing into another file system.
+ * Writes down, before something is made outside of a shell's directory, how it
+ * is undone. {@link clear} does that, for a chapter that was killed, too.
+ *
+ * @param line a line of shell that may be run although nothing was made. What
+ *   it expands to now is written down: the variables may be gone by then.
+ */
+export async function register(line: string, shell: Shell) {
+  const { stdout } = await shell.run(`printf %s "${line}"`);
+  const file = join(shell.directory, undo);
+  appendFileSync(file, `${stdout}\n`, { mode: 0o600 });
+}
+
+/** The lines that were registered in a directory of ours. */
+export function registered(directory: string): string[] {
+  const file = join(directory, undo);
+  if (!existsSync(file)) return [];
+  return readFileSync(file, "utf8").split("\n").filter(Boolean);
+}
+
+/**
+ * Clears a work directory: runs the lines that undo what was made elsewhere, ends the processes that live in it (their root or their working directory is below
+ * it), unmounts what is mounted below it, latest first, and removes it without
+ * crossing into another file system.
  *
  * @param sudo whether root is needed for what was done in there
  * @returns undefined if it is gone, else a sentence that says what is left and
@@ -73,6 +98,11 @@ export function clear(
     const pids = residents(directory, shell, asRoot);
     if (pids.length === 0) break;
     shell.runSync(`${asRoot}kill -9 ${pids.join(" ")}`);
+  }
+  for (const line of registered(directory)) {
+    const silent = line.replaceAll("sudo ", silentSudo());
+    if (!shell.runSync(`set -o pipefail; ${silent}`).ok)
+      return `This could not be undone: ${line}. Run it yourself, then remove ${directory}.`;
   }
   const umount = (flags: string) => {
     const points = mountsBelow(directory).reverse().map(quote);

@@ -8,6 +8,7 @@
  * @see bash(1)
  */
 import { openSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { $ as zx, type Options, type ProcessOutput } from "zx/core";
 
@@ -15,6 +16,8 @@ import { $ as zx, type Options, type ProcessOutput } from "zx/core";
 export type Privilege = "sudo" | "root";
 
 export interface Shell {
+  /** A directory of ours, which holds all that its lines make. */
+  directory: string;
   /**
    * Runs one line and takes over the directory and the variables it leaves.
    *
@@ -44,10 +47,13 @@ export function openShell(directory: string, privilege: Privilege): Shell {
   const sudo = privilege === "root" ? 'sudo() { "$@"; }; ' : "";
 
   return {
+    directory,
+
     run(line, typed) {
       // The shell echoes each typed line on standard error: one pipe keeps it above its output.
+      // Again inside, for docker exec carries the two streams apart.
       const session: Partial<Options> = typed
-        ? { input: ["set -v", ...typed, ""].join("\n") }
+        ? { input: ["exec 2>&1; set -v", ...typed, ""].join("\n") }
         : {};
       return zx({
         ...{ ...settings, ...session, cwd: directory },
@@ -133,11 +139,23 @@ function readersEnvironment(): NodeJS.ProcessEnv {
     inherited.test(name),
   );
   return {
+    ...podmansState(),
     ...Object.fromEntries(kept),
     PATH: searchPath().join(":"),
     // Below 2, a bash whose input is a socket (node's pipes are) reads ~/.bashrc.
     SHLVL: "1",
   };
+}
+
+/**
+ * Without XDG_RUNTIME_DIR, as after `su`, Podman keeps its state where TMPDIR
+ * says. That is another place for our lines, so say where it was before.
+ */
+function podmansState(): NodeJS.ProcessEnv {
+  const directory = join(tmpdir(), `podman-run-${process.getuid?.()}`);
+  const stat = look(directory);
+  const own = stat && stat.uid === process.getuid?.();
+  return own ? { XDG_RUNTIME_DIR: directory } : {};
 }
 
 const systemDirectories = [
