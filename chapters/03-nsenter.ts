@@ -7,7 +7,7 @@
  * does it from the command line.
  *
  * @run npx tsx chapters/03-nsenter.ts
- * @see nsenter(1), setns(2), namespaces(7), proc_pid_status(5)
+ * @see nsenter(1), setns(2), namespaces(7), proc(5)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
 import { runShell, spotTheDifference, type Container } from "../lib/engine.ts";
@@ -171,8 +171,8 @@ async function joinTheirs(
     exec: five(execLinks),
   }));
   see("to the same /, the same process 1 and the same name", "same", () => ({
-    nsenter: [root, first, theirName].map(String),
-    exec: [execRoot, execFirst, execName].map(String),
+    nsenter: [root, first, theirName],
+    exec: [execRoot, execFirst, execName],
   }));
   await spotTheDifference(verbs, engine, mine, {
     line: join,
@@ -181,7 +181,7 @@ async function joinTheirs(
 }
 
 /** The inodes of the five namespaces that the chapter's container has of its own. */
-function five(listing = ""): string[] {
+function five(listing = "") {
   const { mnt, uts, ipc, pid, net } = parseNamespaces(listing);
-  return [mnt, uts, ipc, pid, net].map(String);
+  return [mnt, uts, ipc, pid, net];
 }

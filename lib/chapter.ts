@@ -1,7 +1,8 @@
 /**
  * A chapter: its command line, its beginning and its end.
  */
-import { existsSync, statfsSync, writeSync } from "node:fs";
+import { existsSync, rmSync, statfsSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -41,6 +42,7 @@ import {
   handOver,
   openShell,
   tryOut,
+  type Privilege,
   type Shell,
 } from "./shell.ts";
 import { guide, scribe, type Teller } from "./teller.ts";
@@ -272,8 +274,7 @@ async function walk(
   const privilege = findPrivilege();
   if (!ask && privilege === "sudo") requireSilentSudo();
 
-  const directory = makeDirectory();
-  const shell = openShell(directory, privilege);
+  const { directory, shell } = openDirectory(privilege);
   let probed: Promise<void> | undefined;
   const probe = () => (probed ??= tryWhatIsNeeded(lines, shell, directory));
   const { teller, told, recover, authenticate } = guide(
@@ -353,24 +354,22 @@ const rootless = `You are root in a user namespace only: outside of it you are w
 /** Starts this chapter again where the reader is root, and clears up after it. */
 async function walkSandboxed({ ask, source }: Telling) {
   requireSandbox();
-  const directory = makeDirectory();
-  const shell = openShell(directory, "root");
-  const again = process.argv.slice(1).filter((word) => word !== "--rootless");
-  let pid = 0;
-  let running = false;
+  const { directory, shell } = openDirectory("root");
+  let unshare: number | undefined;
   process.on("exit", () => {
-    if (running) endSandbox(pid);
+    if (unshare) endSandbox(unshare);
     const left = clear(directory, shell, false);
     if (left) complain(left);
   });
   for (const [name, status] of Object.entries(signals))
     process.on(name, () => {
-      if (!running) process.exit(status);
+      if (!unshare) process.exit(status);
       // The chapter knows best how to stop, and sets the terminal right.
-      for (const child of children(pid)) process.kill(child, name);
+      for (const child of children(unshare)) process.kill(child, name);
       setTimeout(() => process.exit(status), 3000).unref();
     });
 
+  const again = process.argv.slice(1).filter((word) => word !== "--rootless");
   const { teller, recover } = guide(shell, "root", ask, async () => {});
   for (const left of leftovers()) await recover(left);
   if (source?.pack) {
@@ -382,11 +381,24 @@ async function walkSandboxed({ ask, source }: Telling) {
   const chapter = handOver(`exec ${sandbox} ${command.map(quote).join(" ")}`, {
     TMPDIR: directory,
   });
-  pid = chapter.pid ?? 0;
-  running = true;
+  unshare = chapter.pid;
   const { exitCode } = await chapter;
-  running = false;
+  unshare = undefined;
   process.exitCode = exitCode ?? 1;
+}
+
+/** Makes a directory of our own, and opens a shell in it. */
+function openDirectory(privilege: Privilege) {
+  let directory: string | undefined;
+  try {
+    directory = makeDirectory();
+    return { directory, shell: openShell(directory, privilege) };
+  } catch (error) {
+    if (directory) rmSync(directory, { recursive: true });
+    throw new CannotStart(
+      `No work directory can be made in ${tmpdir()}: ${(error as Error).message}. Set TMPDIR to another directory.`,
+    );
+  }
 }
 
 /** Ends unshare, and waits for the end of its child, which ends with it. */

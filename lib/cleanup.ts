@@ -104,22 +104,24 @@ export function clear(
     if (!shell.runSync(`set -o pipefail; ${silent}`).ok)
       return `This could not be undone: ${line}. Run it yourself, then remove ${directory}.`;
   }
-  for (const point of mountsBelow(directory).reverse()) {
-    const umount = `${asRoot}umount ${quote(point)}`;
-    // Busy: someone outside still holds a file. Let go of it when they do.
-    if (!shell.runSync(umount).ok)
-      shell.runSync(`${asRoot}umount --lazy ${quote(point)}`);
-  }
+  const umount = (flags: string) => {
+    const points = mountsBelow(directory).reverse().map(quote);
+    return (
+      points.length === 0 ||
+      shell.runSync(`${asRoot}umount ${flags} ${points.join(" ")}`).ok
+    );
+  };
+  // Busy: someone outside still holds a file. Let go of it when they do.
+  if (!umount("")) umount("--lazy");
   const mounts = mountsBelow(directory);
   if (mounts.length > 0)
     return `Still mounted, so nothing was removed: ${mounts.join(", ")}. Unmount it, then remove ${directory}.`;
 
   // An overlay's work directory has mode 000: its owner may open it, but must.
-  if (!sudo)
-    shell.runSync(
-      `find ${quote(directory)} -xdev -type d ! -perm -u=rwx -exec chmod u+rwx {} ';'`,
-    );
-  shell.runSync(`${asRoot}rm -rf --one-file-system ${quote(directory)}`);
+  const open = `find ${quote(directory)} -xdev -type d ! -perm -u=rwx -exec chmod u+rwx {} ';'; `;
+  shell.runSync(
+    `${sudo ? "" : open}${asRoot}rm -rf --one-file-system ${quote(directory)}`,
+  );
   if (existsSync(directory))
     return `This directory could not be removed: ${directory}. Its processes or its files may be left.`;
 }

@@ -3,11 +3,11 @@
  *
  * Each line runs in its own bash. Its working directory and its variables are
  * handed on to the next line: every variable is exported (`set -a`), and as
- * bash ends it writes its environment, `PWD` included, to a private file.
+ * bash ends it writes to a private file what brings the next bash there.
  *
- * @see bash(1), environ(7)
+ * @see bash(1)
  */
-import { ftruncateSync, openSync, readFileSync, statSync } from "node:fs";
+import { openSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { $ as zx, type Options, type ProcessOutput } from "zx/core";
@@ -38,58 +38,54 @@ export interface Shell {
  *   that holds the state file and is what TMPDIR names for every line
  */
 export function openShell(directory: string, privilege: Privilege): Shell {
-  const stateFile = join(directory, "state");
-  const state = openSync(stateFile, "ax", 0o600);
-  let environment: NodeJS.ProcessEnv = {
+  const state = openSync(join(directory, "state"), "ax", 0o600);
+  const settings = base({
     ...readersEnvironment(),
     TMPDIR: directory,
     PWD: directory,
-  };
-
-  const settings = () => ({
-    ...base(environment),
-    prefix:
-      (privilege === "root" ? 'sudo() { "$@"; }; ' : "") +
-      "trap 'env -0 >&3 2>/dev/null' EXIT; set -a\n",
-    cwd: environment.PWD,
   });
+  const sudo = privilege === "root" ? 'sudo() { "$@"; }; ' : "";
 
   return {
     directory,
 
-    async run(line, typed) {
-      ftruncateSync(state);
-      const settled: Partial<Options> = settings();
-      if (typed) {
-        // The shell echoes each line on standard error: one pipe keeps it above its output.
-        settled.prefix += "exec 2>&1\n";
-        // Again inside, for docker exec carries the two streams apart.
-        settled.input = ["exec 2>&1; set -v", ...typed, ""].join("\n");
-      }
-      const output = await zx({
-        ...settled,
+    run(line, typed) {
+      // The shell echoes each typed line on standard error: one pipe keeps it above its output.
+      // Again inside, for docker exec carries the two streams apart.
+      const session: Partial<Options> = typed
+        ? { input: ["exec 2>&1; set -v", ...typed, ""].join("\n") }
+        : {};
+      return zx({
+        ...{ ...settings, ...session, cwd: directory },
+        prefix: sudo + carryOn + (typed ? "exec 2>&1\n" : ""),
         stdio: [typed ? "pipe" : "ignore", "pipe", "pipe", state],
       })(verbatim(line));
-      environment = { ...environment, ...parseState(stateFile) };
-      return output;
     },
 
     atTerminal(line) {
       return zx({
-        ...settings(),
+        ...{ ...settings, cwd: directory },
+        prefix: sudo + carryOn,
         stdio: ["inherit", "inherit", "inherit", state],
       })(verbatim(line));
     },
 
     runSync(line) {
       return zx.sync({
-        ...settings(),
-        cwd: "/",
-        stdio: ["inherit", "pipe", "inherit", state],
+        ...{ ...settings, cwd: "/", prefix: sudo },
+        stdio: ["inherit", "pipe", "inherit"],
       })(verbatim(line));
     },
   };
 }
+
+/**
+ * Takes over the directory and the variables that the last line left, and will
+ * hand them on. The file is number 3; its path opens it anew, to be read from
+ * its start and to be emptied before it is written. Cut short by a full disk it
+ * would lead astray, so then the line fails.
+ */
+const carryOn = `. /dev/fd/3; trap '{ echo "cd \${PWD@Q}" && export -p; } > /dev/fd/3 || exit 1' EXIT; set -a\n`;
 
 /**
  * Runs one line by itself, in no directory of ours, while node waits.
@@ -128,17 +124,6 @@ function base(env: NodeJS.ProcessEnv): Partial<Options> {
 /** A line as zx's template, with nothing quoted and no backslash read. */
 function verbatim(line: string): TemplateStringsArray {
   return Object.assign([line], { raw: [line] });
-}
-
-/** What bash wrote as it ended; a bash that was killed wrote nothing. */
-function parseState(file: string): NodeJS.ProcessEnv {
-  const entries = readFileSync(file, "utf8").split("\0").filter(Boolean);
-  const pairs = entries.map((entry) => {
-    const equals = entry.indexOf("=");
-    return [entry.slice(0, equals), entry.slice(equals + 1)] as const;
-  });
-  // A deeper SHLVL would be this runner's doing, not the reader's.
-  return pairs.length ? { ...Object.fromEntries(pairs), SHLVL: "1" } : {};
 }
 
 /**
