@@ -29,6 +29,10 @@ const chapters = [
   "chapters/04-overlay.ts",
 ];
 
+/** Where this user's Podman keeps its images: below the real home. */
+const { HOME, XDG_RUNTIME_DIR } = process.env;
+const env = { HOME, XDG_RUNTIME_DIR };
+
 const directory = mkdtempSync(join(tmpdir(), "by-hand-images."));
 after(() => rmSync(directory, { recursive: true }));
 
@@ -103,7 +107,7 @@ for (const name of ["docker", "podman"] as const) {
     async function walk(path: string, ...flags: string[]) {
       const had = containers();
       const result = await leavesNothing(() =>
-        run(chapter(path, "--yes", ...flags)),
+        run(chapter(path, "--yes", ...flags), { env }),
       );
       assert.equal(containers(), had);
       return result;
@@ -155,6 +159,7 @@ for (const name of ["docker", "podman"] as const) {
         const { status } = await run(
           chapter(chapters[1]!, "--yes", "--rootfs", source),
           {
+            env,
             tmp,
             once: {
               prints: new RegExp(`^(sudo )?${name} export `, "m"),
@@ -165,7 +170,7 @@ for (const name of ["docker", "podman"] as const) {
         assert.equal(status, signal === "SIGTERM" ? 143 : null);
         // The next chapter finds what was left by one that could not clear up.
         if (signal === "SIGKILL")
-          await run(chapter(chapters[1]!, "--yes"), { tmp });
+          await run(chapter(chapters[1]!, "--yes"), { env, tmp });
         assert.equal(containers(), had);
         assert.ok(!existsSync(tmp));
       });
@@ -196,7 +201,7 @@ for (const name of ["docker", "podman"] as const) {
           const flags = ["--container", container];
           const { status, output } = await atTerminal(
             chapter(chapters[2]!, ...flags),
-            {},
+            { env },
             async ({ sees, types }) => {
               for (;;) {
                 const seen = await sees(/[^]*?Stop here\n/);
@@ -281,7 +286,7 @@ test("--container is for chapter 3, and not for --rootless", async () => {
 
 const packers = { "": "cat", ".gz": "gzip -1", ".xz": "xz -0", ".zst": "zstd" };
 for (const [ending, packer] of all && large ? Object.entries(packers) : [])
-  for (const path of chapters)
+  for (const path of ending === ".zst" ? chapters : [chapters[1]!])
     test(`${path} with a large tar${ending}`, { skip: cannotRun }, async () => {
       const tar = join(directory, `large.tar${ending}`);
       sh(`${packer} < ${large} > ${tar}`);
