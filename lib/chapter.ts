@@ -38,6 +38,7 @@ import {
 } from "./rootfs.ts";
 import { print, Stopped } from "./screen.ts";
 import {
+  asJob,
   findProgram,
   handOver,
   openShell,
@@ -348,7 +349,7 @@ async function lookInto(
 }
 
 const rootless = `You are root in a user namespace only: outside of it you are who you
-  were. Process 1 is this chapter. When it ends, the kernel ends all others in here and takes
+  were. Process 1 is the shell that this chapter runs in. When it ends, the kernel ends all others in here and takes
   every mount away. Out of reach stays what belongs to the real root, such as the host's mounts.`;
 
 /** Starts this chapter again where the reader is root, and clears up after it. */
@@ -365,7 +366,8 @@ async function walkSandboxed({ ask, source }: Telling) {
     process.on(name, () => {
       if (!unshare) process.exit(status);
       // The chapter knows best how to stop, and sets the terminal right.
-      for (const child of children(unshare)) process.kill(child, name);
+      for (const bash of children(unshare))
+        for (const chapter of children(bash)) process.kill(chapter, name);
       setTimeout(() => process.exit(status), 3000).unref();
     });
 
@@ -377,10 +379,10 @@ async function walkSandboxed({ ask, source }: Telling) {
     // Of an option that is given twice, the last one counts.
     again.push("--rootfs", join(directory, "image.tar"));
   }
-  const command = [...runtime(), ...again];
-  const chapter = handOver(`exec ${sandbox} ${command.map(quote).join(" ")}`, {
-    TMPDIR: directory,
-  });
+  // Process 1 is a bash, whose job the chapter is: so it can take back the terminal.
+  const job = ["bash", "-c", asJob('"$@"'), "bash"];
+  const command = [...job, ...runtime(), ...again].map(quote).join(" ");
+  const chapter = handOver(`exec ${sandbox} ${command}`, { TMPDIR: directory });
   unshare = chapter.pid;
   const { exitCode } = await chapter;
   unshare = undefined;

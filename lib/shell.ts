@@ -67,7 +67,7 @@ export function openShell(directory: string, privilege: Privilege): Shell {
         ...{ ...settings, cwd: directory },
         prefix: sudo + carryOn,
         stdio: ["inherit", "inherit", "inherit", state],
-      })(verbatim(line));
+      })(verbatim(asJob(line)));
     },
 
     runSync(line) {
@@ -86,6 +86,12 @@ export function openShell(directory: string, privilege: Privilege): Shell {
  * would lead astray, so then the line fails.
  */
 const carryOn = `. /dev/fd/3; trap '{ echo "cd \${PWD@Q}" && export -p; } > /dev/fd/3 || exit 1' EXIT; set -a\n`;
+
+/**
+ * With job control, bash lends the terminal to a line and takes it back. A
+ * shell in another pid namespace cannot hand it back by itself.
+ */
+export const asJob = (line: string) => `set -m\n${line}\nexit`;
 
 /**
  * Runs one line by itself, in no directory of ours, while node waits.
@@ -142,6 +148,8 @@ function readersEnvironment(): NodeJS.ProcessEnv {
     ...podmansState(),
     ...Object.fromEntries(kept),
     PATH: searchPath().join(":"),
+    // What is typed into a shell in a chapter is nobody's history.
+    HISTFILE: "",
     // Below 2, a bash whose input is a socket (node's pipes are) reads ~/.bashrc.
     SHLVL: "1",
   };
