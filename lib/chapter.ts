@@ -17,7 +17,7 @@ import {
   type Image,
 } from "./engine.ts";
 import { readHeader, type Header } from "./header.ts";
-import { children, idsAreMapped } from "./kernel.ts";
+import { children, idsAreMapped, runtime } from "./kernel.ts";
 import {
   CannotStart,
   findPrivilege,
@@ -377,7 +377,7 @@ async function walkSandboxed({ ask, source }: Telling) {
     // Of an option that is given twice, the last one counts.
     again.push("--rootfs", join(directory, "image.tar"));
   }
-  const command = [process.execPath, ...process.execArgv, ...again];
+  const command = [...runtime(), ...again];
   const chapter = handOver(`exec ${sandbox} ${command.map(quote).join(" ")}`, {
     TMPDIR: directory,
   });

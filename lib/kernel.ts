@@ -97,6 +97,16 @@ export function commandLine(pid: number): string {
   }
 }
 
+/**
+ * What starts another script the way this one was started: the runtime and its
+ * options, of which `process.execArgv` knows only Node's and Bun's.
+ */
+export function runtime(): string[] {
+  const words = readFileSync("/proc/self/cmdline", "utf8").split("\0");
+  // After the options come the script, its arguments, and nothing after the last \0.
+  return [process.execPath, ...words.slice(1, -process.argv.length)];
+}
+
 /** The children of a process, as pids; none if it has ended. See proc_pid_task(5). */
 export function children(pid: number): number[] {
   try {

@@ -87,8 +87,9 @@ function tag<Result>(
   }) as Tag<Result>;
 }
 
+/** Prose as one line. Not of the raw strings, where Bun escapes a `·`: oven-sh/bun#8745. */
 function fold(strings: TemplateStringsArray, values: unknown[]): string {
-  return String.raw(strings, ...values)
+  return String.raw({ raw: strings }, ...values)
     .replace(/\s+/g, " ")
     .trim();
 }
