@@ -42,7 +42,8 @@ process.on("exit", () => {
   const left = clear(directory, shell, false);
   if (left) console.error(left);
 });
-process.on("SIGINT", () => process.exit(130));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
+  process.on(signal, () => process.exit(1));
 
 // ── Measuring
 
