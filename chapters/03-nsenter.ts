@@ -171,8 +171,8 @@ async function joinTheirs(
     exec: five(execLinks),
   }));
   see("to the same /, the same process 1 and the same name", "same", () => ({
-    nsenter: [root, first, theirName].map(String),
-    exec: [execRoot, execFirst, execName].map(String),
+    nsenter: [root, first, theirName],
+    exec: [execRoot, execFirst, execName],
   }));
   await spotTheDifference(verbs, engine, mine, {
     line: join,
@@ -181,7 +181,7 @@ async function joinTheirs(
 }
 
 /** The inodes of the five namespaces that the chapter's container has of its own. */
-function five(listing = ""): string[] {
+function five(listing = "") {
   const { mnt, uts, ipc, pid, net } = parseNamespaces(listing);
-  return [mnt, uts, ipc, pid, net].map(String);
+  return [mnt, uts, ipc, pid, net];
 }

@@ -237,7 +237,7 @@ export function describe(text: string): Record<string, string> {
     seccomp: seccomp === "2" ? "a filter" : "none",
     "no new privileges": noNewPrivileges === "1" ? "yes" : "no",
     cgroup: cgroup.length > 18 ? `${cgroup.slice(0, 17)}…` : cgroup,
-    "covered in /proc": covered.length > 0 ? `${covered.length} paths` : "none",
+    "covered in /proc": String(covered.length),
     "root outside is": `user ${root}`,
     "shared with you": shared.map(([type]) => type).join(" ") || "nothing",
   };

@@ -32,8 +32,8 @@ interface Tag<Result> {
   (options: LineOptions): Tag<Result>;
 }
 
-/** What was read from the kernel: one thing, or several in no order. */
-export type Reading = string | string[] | undefined;
+/** What was read from the kernel: one thing, or several in no order. Undefined was not there. */
+export type Reading = string | (string | undefined)[] | undefined;
 
 export interface Teller {
   /** Prose. A line break in it is a blank, as in HTML. */
@@ -326,8 +326,10 @@ const numeric = new Intl.Collator("en", { numeric: true });
 /** A reading as text, so that two can be compared and shown. */
 function canonical(reading: Reading): string {
   if (!Array.isArray(reading)) return (reading ?? "").trim();
-  const sorted = reading.toSorted(numeric.compare);
-  return reading.length === 0 ? "" : `${reading.length}: ${sorted.join(" ")}`;
+  const things = reading.map((thing) => (thing ?? "").trim());
+  // A list in which one is missing proves as little as an empty one.
+  if (things.length === 0 || things.includes("")) return "";
+  return `${things.length}: ${things.sort(numeric.compare).join(" ")}`;
 }
 
 /**

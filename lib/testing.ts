@@ -291,8 +291,8 @@ export async function atTerminal(
     await until("The end", () => status !== undefined);
   } finally {
     if (status === undefined) pty.kill();
+    else tidy(tmp);
   }
-  tidy(tmp);
   return { status, output: screen() };
 }
 
@@ -485,8 +485,11 @@ export function testChapter(
   { shows, stops }: { shows: RegExp[]; stops: [NodeJS.Signals, RegExp][] },
 ) {
   const number = basename(path).slice(0, 2);
+  let printed: ReturnType<typeof run> | undefined;
   const print = async () => {
-    const { status, stdout } = await run(chapter(path, "--print"));
+    const { status, stdout } = await (printed ??= run(
+      chapter(path, "--print"),
+    ));
     assert.equal(status, 0);
     return stdout;
   };
