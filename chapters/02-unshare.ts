@@ -58,17 +58,21 @@ async function tell(verbs: Verbs) {
     nothrow: true,
   })`sudo unshare --pid bash`(`ls -d /`, `ls -d /`);
   say`--mount-proc mounts /proc anew, in a mount namespace of its own. Without it the shell is
-    process 1, as it says itself, but ps reads the host's /proc and finds another process 1.`;
-  const [self, first] = await enter({
+    process 1, as it says itself, but /proc is still the host's, and ps would list the host's
+    processes: process 1 in there is in another pid namespace.`;
+  const [, both] = await enter({
     changes: "nothing, it only looks",
-  })`sudo unshare --pid --fork bash`(`echo $$`, `ps -o args= -p 1`);
+  })`sudo unshare --pid --fork bash`(
+    `echo $$`,
+    `readlink /proc/self/ns/pid /proc/1/ns/pid`,
+  );
   see(
     "process 1 of the shell's namespace is not the one that /proc shows",
     "differ",
-    () => ({
-      "the shell is process": self && `${self}: bash`,
-      "/proc has as process": first && `1: ${first}`,
-    }),
+    () => {
+      const [shell, first] = both?.split("\n") ?? [];
+      return { "the shell is in": shell, "/proc/1 is in": first };
+    },
   );
 
   await part`Something like a container`;
