@@ -135,9 +135,13 @@ export function residents(
   shell: Shell,
   asRoot: string,
 ): number[] {
+  // Where /proc hides other users' processes (hidepid), only root's own find sees them all.
+  const links = asRoot
+    ? "/proc -mindepth 2 -maxdepth 2 '(' -name root -o -name cwd ')'"
+    : "/proc/[0-9]*/root /proc/[0-9]*/cwd -maxdepth 0";
   // Our directories' names are unique and free of glob characters; their parents' may not be.
   const found = shell.runSync(
-    `${asRoot}find /proc/[0-9]*/root /proc/[0-9]*/cwd -maxdepth 0 -lname '*/${basename(directory)}*' 2>/dev/null`,
+    `${asRoot}find ${links} -lname '*/${basename(directory)}*' 2>/dev/null`,
   );
   const pids = found.stdout.match(/(?<=^\/proc\/)\d+/gm) ?? [];
   return [...new Set(pids)].map(Number);
