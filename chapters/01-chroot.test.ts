@@ -6,6 +6,9 @@ testChapter("chapters/01-chroot.ts", {
     ["SIGINT", /^ps -ax$/m],
     // Here /proc is mounted, where the host can see it.
     ["SIGTERM", /(^sudo chroot rootfs bash$[^]*){3}/m],
-    ["SIGHUP", /^sudo nsenter --root=rootfs bash$/m],
+    [
+      "SIGHUP",
+      /^sudo nsenter --pid=\/proc\/self\/ns\/pid --root=rootfs bash$/m,
+    ],
   ],
 });

@@ -116,10 +116,10 @@ async function tell({ say, part, $, enter, see, rootfs, shell }: Verbs) {
   await part`The way out`;
   say`Nor are the files locked in. chroot changes where / is; a process whose working directory lies
     outside can walk up from there. nsenter --root does a chroot and stays in the directory it is in.
-    Bash complains that it cannot tell where it is, and walks.`;
+    (It wants a namespace to enter, too; its own changes nothing.) Bash complains that it cannot tell where it is, and walks.`;
   const [, , escaped, chrooted] = await enter({
     changes: "nothing, but this root shell gets out of rootfs: type with care",
-  })`sudo nsenter --root=rootfs ${shell}`(
+  })`sudo nsenter --pid=/proc/self/ns/pid --root=rootfs ${shell}`(
     `ls -a ..`,
     `until [ . -ef .. ]; do cd -P ..; done; ls`,
     `stat -c %d:%i .`,

@@ -64,7 +64,7 @@ async function tell(verbs: Verbs) {
     `hostname`,
     `ip address show`,
     `stat -c %d:%i /`,
-    `ps -o args= -p 1`,
+    `cat /proc/1/comm`,
   );
   see(
     "without --root the shell has the host's /, and so the host's /proc",

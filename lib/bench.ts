@@ -42,7 +42,8 @@ process.on("exit", () => {
   const left = clear(directory, shell, false);
   if (left) console.error(left);
 });
-process.on("SIGINT", () => process.exit(130));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
+  process.on(signal, () => process.exit(1));
 
 // ── Measuring
 
@@ -157,7 +158,7 @@ const perFile = (programs: string[]) => {
   return taken / files;
 };
 
-const image = "by-hand-bench";
+const image = `by-hand-bench-${process.pid}`;
 
 /** One container, start to end, with `true` in it. All have the same root file system. */
 const ours = `unshare --mount --uts --ipc --net --pid --fork --mount-proc --root rootfs true`;
@@ -167,7 +168,7 @@ const engines: [name: string, prepare: string, container: string][] = [
   [
     "runc",
     `mkdir -p bundle/rootfs; cp -a rootfs/. bundle/rootfs; cd bundle; runc spec; sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"true"/' config.json`,
-    "runc run --bundle bundle by-hand-bench",
+    `runc run --bundle bundle ${image}`,
   ],
   [
     "bwrap",
@@ -204,7 +205,9 @@ function containers(): Row[] {
     }
     return {
       measure: "the container of chapter 2, with `true` in it",
-      ...{ against: container.replace(/^podman .*? run/, "podman run") },
+      ...{
+        against: container.replace(podman, "podman").replace(image, "IMAGE"),
+      },
       reach: 1,
       ours: () => time(bash(ours)),
       theirs: () => time(bash(container)),
