@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bold, green, red } from "kleur/colors";
 import { ProcessOutput, quote } from "zx/core";
+import type { Desk } from "./challenge.ts";
 import { clear, leftovers, makeDirectory } from "./cleanup.ts";
 import { readHeader, type Header } from "./header.ts";
 import { children, idsAreMapped } from "./kernel.ts";
@@ -22,7 +23,7 @@ import {
   sandbox,
 } from "./preflight.ts";
 import type { Source } from "./rootfs.ts";
-import { print, Stopped } from "./screen.ts";
+import { pick, print, Stopped } from "./screen.ts";
 import { handOver, openShell, tryOut, type Shell } from "./shell.ts";
 import { guide, scribe, type Teller } from "./teller.ts";
 
@@ -32,21 +33,32 @@ export interface Verbs extends Teller {
   rootfs(directory: string, source: Source): Promise<void>;
 }
 
-type Tale = (verbs: Verbs) => Promise<void>;
+type Tale = (verbs: Verbs, desk?: Desk) => Promise<void>;
+
+/** What is told: a chapter, or a challenge of it. */
+interface Story {
+  header: Header;
+  /** Programs of this machine that it takes, besides those its lines are known to. */
+  needs?: string[];
+  tale: Tale;
+}
 
 const options = {
   yes: { type: "boolean", short: "y" },
   print: { type: "boolean", short: "p" },
   rootless: { type: "boolean" },
+  challenge: { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
 
-const usage = "[--yes | --print | --help] [--rootless]";
+const usage = "[--yes | --print | --help] [--rootless] [--challenge]";
 
 const help = `Options
   -y, --yes       ask nothing, run every step; needs no terminal
   -p, --print     print the chapter as a bash script; run nothing
       --rootless  be root in a user namespace instead of using sudo
+      --challenge take this chapter's further challenge; with --yes or
+                  --print, be shown its solution
   -h, --help      show this text
 
 Exit status
@@ -69,19 +81,27 @@ export async function chapter(url: string, tale: Tale): Promise<void> {
       process.exit(code === "EIO" ? 129 : 1),
     );
   try {
-    await start(readHeader(fileURLToPath(url)), tale);
+    await start(url, readHeader(fileURLToPath(url)), tale);
   } catch (error) {
     process.exitCode = explain(error);
   }
 }
 
-async function start(header: Header, tale: Tale) {
+async function start(url: string, header: Header, tale: Tale) {
   const flags = readFlags(header);
   if (flags.help) return console.log(`${header.text}\n\n${help}`);
 
+  const chapter: Story = { header, tale };
+  const stories = flags.challenge
+    ? await challengeStories(url, header)
+    : [chapter];
   const { teller, script, lines } = scribe();
-  const programs = await tell(teller, header, tale);
-  if (flags.print) return console.log(printable(header, script));
+  const programs: string[] = [];
+  for (const story of stories) programs.push(...(await tell(teller, story)));
+  if (flags.print) {
+    const command = `${header.run}${flags.challenge ? " --challenge" : ""} --print`;
+    return console.log(printable(header, command, script));
+  }
 
   requireLinux();
   const ask = !flags.yes;
@@ -90,8 +110,61 @@ async function start(header: Header, tale: Tale) {
       "There is no terminal to ask at. Use --yes to run every step unasked, or --print to see them all.",
     );
   requireTools([...lines, flags.rootless ? sandbox : ""], programs);
-  if (flags.rootless) await walkSandboxed(ask);
-  else await walk(header, tale, ask, lines);
+  if (flags.rootless) return walkSandboxed(ask);
+  await walk(header, ask, lines, async (tell, told) => {
+    if (flags.challenge && ask) return tell(await pickStory(stories));
+    for (const story of stories) await tell(story);
+    if (flags.challenge) return;
+    const challenge = ask && (await offerChallenge(url, header));
+    print(green(`\nTold to the end. Claims that held: ${told.claims}.`));
+    if (challenge) await tell(challenge);
+  });
+}
+
+/** A chapter's challenges, to be told like chapters. */
+async function challengeStories(url: string, header: Header): Promise<Story[]> {
+  // Loaded when wanted only, so that a chapter starts as fast without.
+  const { challengesOf, take, tellSolution } = await import("./challenge.ts");
+  return (await challengesOf(url)).map((challenge) => ({
+    header: {
+      ...header,
+      title: challenge.title,
+      summary: `Challenge: ${challenge.title}. ${challenge.goal}`,
+    },
+    needs: challenge.needs,
+    tale: (verbs, desk) =>
+      desk ? take(challenge, verbs, desk) : tellSolution(challenge, verbs),
+  }));
+}
+
+/** Has the reader pick a story, or `none` of them if that is offered. */
+async function pickStory(
+  stories: Story[],
+  none: string,
+): Promise<Story | undefined>;
+async function pickStory(stories: Story[]): Promise<Story>;
+async function pickStory(stories: Story[], none?: string) {
+  if (!none && stories.length === 1) return stories[0];
+  const titles = stories.map(({ header }) => header.title);
+  const options = [...titles, ...(none ? [none] : [])].map((title) => ({
+    value: title,
+    label: title,
+  }));
+  print();
+  const picked = await pick("Take a further challenge?", options, none);
+  return stories.find(({ header }) => header.title === picked);
+}
+
+/** After a walk: the challenge that the reader picks, if any. */
+async function offerChallenge(url: string, header: Header) {
+  if (!existsSync(fileURLToPath(url).replace(/\.ts$/, ".challenges.ts")))
+    return;
+  const story = await pickStory(await challengeStories(url, header), "Not now");
+  if (story) {
+    const { teller, lines } = scribe();
+    requireTools(lines, await tell(teller, story));
+  }
+  return story;
 }
 
 function readFlags(header: Header) {
@@ -105,26 +178,31 @@ function readFlags(header: Header) {
 }
 
 /**
- * Tells a chapter from its first line to its last.
+ * Tells a story from its first line to its last.
  *
- * @returns the programs of this machine that it copies
+ * @returns the programs of this machine that it copies, or needs besides
  */
-async function tell(teller: Teller, header: Header, tale: Tale) {
+async function tell(
+  teller: Teller,
+  { header, needs = [], tale }: Story,
+  desk?: Desk,
+) {
   const { say, $ } = teller;
-  const programs: string[] = [];
+  const programs = [...needs];
 
   say`${header.summary}`;
   say`Everything happens in a directory of its own, which is removed at the end. mktemp -d makes one
     with a new name, -t where temporary files belong.`;
   await $`WORK=$(mktemp -d -t by-hand.XXXXXX); cd "$WORK"`;
 
-  await tale({
+  const verbs: Verbs = {
     ...teller,
     rootfs(directory, source) {
       programs.push(...source.programs);
       return source.fill(directory, teller);
     },
-  });
+  };
+  await tale(verbs, desk);
 
   await teller.part`Leave nothing behind`;
   say`Never remove a directory with something mounted below it: rm would go on in there. So look first, and only then remove.`;
@@ -137,11 +215,11 @@ async function tell(teller: Teller, header: Header, tale: Tale) {
 }
 
 /** The chapter as a script that does the same without us. */
-function printable(header: Header, script: string[]) {
+function printable(header: Header, command: string, script: string[]) {
   return [
     "#!/usr/bin/env bash",
     `# ${header.title}`,
-    `# Printed by: ${header.run} --print`,
+    `# Printed by: ${command}`,
     "",
     "# For root on a machine without sudo.",
     'command -v sudo >/dev/null || sudo() { "$@"; }',
@@ -151,8 +229,20 @@ function printable(header: Header, script: string[]) {
 
 const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
 
-/** Tells a chapter in a directory of our own, and clears that however it ends. */
-async function walk(header: Header, tale: Tale, ask: boolean, lines: string[]) {
+/**
+ * Tells stories in a directory of our own, and clears that however it ends.
+ *
+ * @param stories tells them, with what it is handed
+ */
+async function walk(
+  header: Header,
+  ask: boolean,
+  lines: string[],
+  stories: (
+    tell: (story: Story) => Promise<unknown>,
+    told: { claims: number },
+  ) => Promise<unknown>,
+) {
   const privilege = findPrivilege();
   if (!ask && privilege === "sudo") requireSilentSudo();
 
@@ -160,7 +250,9 @@ async function walk(header: Header, tale: Tale, ask: boolean, lines: string[]) {
   const shell = openShell(directory, privilege);
   let probed: Promise<void> | undefined;
   const probe = () => (probed ??= tryWhatIsNeeded(lines, shell, directory));
-  const { teller, told, recover } = guide(shell, privilege, ask, probe);
+  const { teller, told, recover, authenticate } = guide(
+    ...([shell, privilege, ask, probe] as const),
+  );
   process.on("exit", (status) => {
     const left = clear(directory, shell, told.sudo);
     if (left) process.exitCode = 1;
@@ -176,8 +268,8 @@ async function walk(header: Header, tale: Tale, ask: boolean, lines: string[]) {
   for (const left of leftovers()) await recover(left);
   // Probe before the first step, unless sudo would have to ask for that.
   if (privilege === "root" || tryOut("sudo -n true").ok) await probe();
-  await tell(teller, header, tale);
-  print(green(`\nTold to the end. Claims that held: ${told.claims}.`));
+  const desk: Desk = { shell, privilege, ask, authenticate };
+  await stories((story) => tell(teller, story, desk), told);
 }
 
 /** Tries, as root, what a chapter's lines will need. */

@@ -9,6 +9,7 @@
  */
 import { ftruncateSync, openSync, readFileSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
+import { Readable } from "node:stream";
 import { $ as zx, type Options, type ProcessOutput } from "zx/core";
 
 /** How a line that begins with `sudo` gets root: by sudo, or by being root already. */
@@ -26,6 +27,11 @@ export interface Shell {
   atTerminal(line: string): Promise<ProcessOutput>;
   /** Runs one line while node waits, as an exit hook must; its errors are shown. */
   runSync(line: string): ProcessOutput;
+  /**
+   * Called, and waited for, while what a line has made is still there: after
+   * the line, or before the last thing is typed into the shell that it opened.
+   */
+  moment?: (typed: boolean) => Promise<void>;
 }
 
 /**
@@ -51,20 +57,23 @@ export function openShell(directory: string, privilege: Privilege): Shell {
     cwd: environment.PWD,
   });
 
-  return {
+  const shell: Shell = {
     async run(line, typed) {
       ftruncateSync(state);
       const settled: Partial<Options> = settings();
       if (typed) {
         // The shell echoes each line on standard error: one pipe keeps it above its output.
         settled.prefix += "exec 2>&1\n";
-        settled.input = ["set -v", ...typed, ""].join("\n");
+        settled.input = shell.moment
+          ? Readable.from(type(typed))
+          : ["set -v", ...typed, ""].join("\n");
       }
       const output = await zx({
         ...settled,
         stdio: [typed ? "pipe" : "ignore", "pipe", "pipe", state],
       })(verbatim(line));
       environment = { ...environment, ...parseState(stateFile) };
+      if (!typed) await shell.moment?.(false);
       return output;
     },
 
@@ -83,6 +92,13 @@ export function openShell(directory: string, privilege: Privilege): Shell {
       })(verbatim(line));
     },
   };
+
+  async function* type(lines: string[]) {
+    yield ["set -v", ...lines.slice(0, -1), ""].join("\n");
+    await shell.moment?.(true);
+    yield `${lines.at(-1)}\n`;
+  }
+  return shell;
 }
 
 /**

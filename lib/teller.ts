@@ -285,7 +285,7 @@ export function guide(
       printOutput(lines.join("\n"));
     },
   };
-  return { teller, told, recover };
+  return { teller, told, recover, authenticate };
 }
 
 /** A reading as text, so that two can be compared and shown. */
