@@ -81,3 +81,33 @@ testAnswers(path, 0, [
     missing: { 1: /the \/ of the host/ },
   },
 ]);
+
+testAnswers(path, 1, [
+  {
+    name: "one namespace in the other",
+    lines: [
+      [
+        "sudo unshare --user --map-root-user unshare --cgroup unshare --time --boottime=-5 bash",
+        "exec unshare --fork bash",
+        "true",
+      ],
+    ],
+  },
+  {
+    name: "a user namespace without a map",
+    lines: [
+      ["sudo unshare --user --cgroup --time --boottime 9 --fork bash", "true"],
+    ],
+    missing: { 0: /uid_map is empty/ },
+  },
+  {
+    name: "the host's cgroup namespace",
+    lines: [["sudo unshare --user -r --time --boottime 9 --fork bash", "true"]],
+    missing: { 1: /namespace is the host's/ },
+  },
+  {
+    name: "a clock that nobody has set",
+    lines: [["sudo unshare --user -r --cgroup --time --fork bash", "true"]],
+    missing: { 2: /uptime is the host's/ },
+  },
+]);

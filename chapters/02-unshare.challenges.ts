@@ -82,6 +82,82 @@ const withoutFlags: Challenge<Process> = {
     only then changes / and becomes the program of the container.`,
 };
 
+const theOtherThree: Challenge<Process> = {
+  title: "Isolate users, cgroups and clocks, too",
+  goal: `The chapter's container shared three namespaces with the host: user, cgroup and time. Start
+    a process that has its own of each, and shows it: ids that are mapped, a /proc/self/cgroup that
+    reads /, and an uptime that is not the host's.`,
+  async prepare({ $ }) {
+    await $`cat /proc/self/uid_map /proc/self/cgroup /proc/uptime`;
+  },
+  subjects: ({ processes, host }) =>
+    processes.filter(({ namespaces }) =>
+      ["user", "cgroup", "time", "time_for_children"].some(
+        (type) => namespaces[type] !== host.namespaces[type],
+      ),
+    ),
+  nothing: `No process of yours is in another user, cgroup or time namespace than the host's.`,
+  criteria: [
+    {
+      text: "a process is in a user namespace of its own, and its ids are mapped",
+      met({ namespaces, uidMap }, { host }) {
+        if (namespaces.user === host.namespaces.user)
+          return "Its user namespace is the host's.";
+        return (
+          uidMap !== "" ||
+          "Its uid_map is empty: in there it is nobody, which is what id prints for 65534."
+        );
+      },
+    },
+    {
+      text: "it has a cgroup namespace of its own, in which /proc/self/cgroup reads /",
+      met(process, { host, cgroups }) {
+        if (process.namespaces.cgroup === host.namespaces.cgroup)
+          return "Its cgroup namespace is the host's.";
+        const read = cgroups(process).trim();
+        return (
+          read.split("\n").every((line) => line.endsWith(":/")) ||
+          `It reads ${read}`
+        );
+      },
+    },
+    {
+      text: "it has a time namespace of its own, and in there another uptime",
+      met({ namespaces, timeOffsets }, { host }) {
+        if (namespaces.time === host.namespaces.time)
+          return namespaces.time_for_children === host.namespaces.time
+            ? "Its time namespace is the host's."
+            : "It has made one for its children, and is itself in the host's.";
+        return (
+          /^boottime +-?[1-9]/m.test(timeOffsets) ||
+          "The boottime in its timens_offsets is 0, so its uptime is the host's."
+        );
+      },
+    },
+  ],
+  hints: [
+    `unshare has a flag for each of the three. Read about them: man unshare.`,
+    `A user namespace is empty at first: someone must write its id map. --map-root-user does.`,
+    `A clock is set before anyone lives by it: --boottime says by how many seconds, and as with
+    --pid, only a child (--fork) is in the new namespace for sure.`,
+  ],
+  async solution({ say, enter }) {
+    say`One flag for each namespace, a map that makes you root in there, and a million seconds (eleven
+      days) on top of the uptime, which is the first number in /proc/uptime.`;
+    await enter({
+      changes: "nothing: a shell that is root in a user namespace only",
+    })`sudo unshare --user --map-root-user --cgroup --time --boottime 1000000 --fork bash`(
+      `cat /proc/self/uid_map`,
+      `cat /proc/self/cgroup`,
+      `cat /proc/uptime`,
+    );
+  },
+  afterwards: `With a user namespace, root in the container is nobody in particular on the host: that
+    is what rootless Podman does, and Docker with userns-remap. The cgroup namespace hides where in
+    the host's tree a container hangs; Docker makes one by default. Time namespaces are for moving a
+    running container to another machine, whose uptime is another.`,
+};
+
 /** A process, and those of the new ones that it descends from. */
 function above(process: Process, { processes }: World): Process[] {
   const parent = processes.find(({ pid }) => pid === process.parent);
@@ -106,4 +182,4 @@ function flagsOfUnshare({ program, args }: Process): string[] {
     );
 }
 
-export const challenges: Challenge[] = [withoutFlags];
+export const challenges: Challenge[] = [withoutFlags, theOtherThree];

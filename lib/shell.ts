@@ -107,7 +107,13 @@ export function openShell(directory: string, privilege: Privilege): Shell {
  * @returns zx's own answer, whether the line succeeded or not
  */
 export function tryOut(line: string): ProcessOutput {
-  return zx.sync({ ...base(readersEnvironment()), prefix: "" })(verbatim(line));
+  // Called from within another line of zx's, it would be given the input of that one.
+  const settings = {
+    ...base(readersEnvironment()),
+    prefix: "",
+    input: undefined,
+  };
+  return zx.sync(settings)(verbatim(line));
 }
 
 /**

@@ -70,7 +70,7 @@ export interface World {
   read(line: string): string;
   /** The file cgroup of a process, as it reads in that process's cgroup namespace. */
   cgroups(process: Process): string;
-  /** Another process, by its number here. */
+  /** Another process, by its number here, as it was when first asked about. */
   process(pid: number): Process | undefined;
 }
 
@@ -101,10 +101,12 @@ export function openWorld(directory: string, memory: string, asRoot: string) {
   const kin = new Set<number>([process.pid]);
   const name = `/${basename(directory)}`;
   const key = (found: Process) => JSON.stringify({ ...found, roots: [] });
-  const self = read(
-    everyone().filter(({ pid }) => pid === process.pid),
-    "",
-  )[0]!;
+  const others = new Map<number, Process | undefined>();
+  const one = (pid: number, sudo: string) =>
+    read(
+      everyone().filter((each) => each.pid === pid),
+      sudo,
+    )[0];
 
   function read(some: Stat[], sudo: string): Process[] {
     const pids = some.map(({ pid }) => pid);
@@ -149,7 +151,7 @@ export function openWorld(directory: string, memory: string, asRoot: string) {
   return {
     look(): World {
       return {
-        ...{ directory, memory, host: self },
+        ...{ directory, memory, host: one(process.pid, "")! },
         processes: readSettled(
           everyone().filter(({ identity }) => !before.has(identity)),
         ),
@@ -158,11 +160,10 @@ export function openWorld(directory: string, memory: string, asRoot: string) {
           tryOut(
             `${asRoot}nsenter --target ${pid} --cgroup cat /proc/${pid}/cgroup`,
           ).stdout,
-        process: (pid) =>
-          read(
-            everyone().filter((each) => each.pid === pid),
-            asRoot,
-          )[0],
+        process(pid) {
+          if (!others.has(pid)) others.set(pid, one(pid, asRoot));
+          return others.get(pid);
+        },
       };
     },
 
