@@ -18,8 +18,7 @@ testAnswers(path, 0, [
     name: "all but mount, one after the other",
     lines: [
       [
-        'sudo nsenter --target "$PID" --uts --ipc bash',
-        "exec nsenter --target $PID --pid --net bash",
+        'sudo nsenter --target "$PID" --uts --ipc nsenter --target "$PID" --pid --net bash',
         "true",
       ],
     ],
