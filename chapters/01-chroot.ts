@@ -20,7 +20,7 @@ import { hostPrograms } from "../lib/rootfs.ts";
 
 await chapter(import.meta.url, tell);
 
-async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
+async function tell({ say, part, $, enter, see, rootfs, shell }: Verbs) {
   await part`A normal process`;
   say`Any process on this machine sees all the others, all files (as far as their permissions go)
     and all network interfaces. Look around: ps -ax lists every process, ls -lisa every file with
@@ -43,19 +43,25 @@ async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
   say`No such file, it says, and there it is. What is missing is another file: a program names a
     loader, which the kernel starts in its place, and the loader looks for libraries. ldd lists them.`;
   await $`ldd /bin/bash`;
-  say`So copy programs together with all that ldd names, each file to the path that it has on the host.
-    xargs asks ldd about one program after the other, and grep -o picks out the paths.`;
+  const own = shell === "bash";
+  if (own)
+    say`So copy programs together with all that ldd names, each file to the path that it has on the host.
+      xargs asks ldd about one program after the other, and grep -o picks out the paths.`;
+  else {
+    say`So a root takes more than programs. You asked for one that is complete: begin anew.`;
+    await $`rm -r rootfs; mkdir rootfs; echo "Hello" > rootfs/test.txt`;
+  }
   await rootfs(
     "rootfs",
     hostPrograms("bash", "cat", "ls", "mount", "ps", "stat", "umount"),
   );
 
   await part`Change /`;
-  say`Now bash starts. What lies outside rootfs has no name in here any more: there is no /sys/kernel.`;
+  say`Now ${shell} starts. What lies outside rootfs has no name in here any more: there is no /sys/kernel.`;
   const [, , , root] = await enter({
     changes: "nothing but files in rootfs, should you make some",
     undo: "with rootfs, at the end of the chapter",
-  })`sudo chroot rootfs bash`(
+  })`sudo chroot rootfs ${shell}`(
     `cat /test.txt`,
     `ls -lisa /`,
     `ls /sys/kernel`,
@@ -76,9 +82,9 @@ async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
   const [, listing, links] = await enter({
     changes: "/proc is mounted a second time, on rootfs/proc",
     undo: "by umount, the last line typed",
-  })`sudo chroot rootfs bash`(
+  })`sudo chroot rootfs ${shell}`(
     `mount -t proc proc /proc`,
-    `ps -ax`,
+    own ? `ps -ax` : `ps ax`,
     `ls -l /proc/self/ns`,
     `umount /proc`,
   );
@@ -113,7 +119,7 @@ async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
     Bash complains that it cannot tell where it is, and walks.`;
   const [, , escaped, chrooted] = await enter({
     changes: "nothing, but this root shell gets out of rootfs: type with care",
-  })`sudo nsenter --root=rootfs bash`(
+  })`sudo nsenter --root=rootfs ${shell}`(
     `ls -a ..`,
     `until [ . -ef .. ]; do cd -P ..; done; ls`,
     `stat -c %d:%i .`,

@@ -10,12 +10,14 @@
  * @see unshare(1), namespaces(7), pid_namespaces(7), setns(2)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
+import { runShell, spotTheDifference } from "../lib/engine.ts";
 import { namespaces, namespaceTypes, parseNamespaces } from "../lib/kernel.ts";
 import { hostPrograms } from "../lib/rootfs.ts";
 
 await chapter(import.meta.url, tell);
 
-async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
+async function tell(verbs: Verbs) {
+  const { say, part, $, enter, see, table, rootfs, shell, image } = verbs;
   await part`A view of its own`;
   say`Your files stay where they are this time; everything else is new. Each flag is one namespace:
     --pid processes, --uts host name, --ipc shared memory and message queues, --net network.`;
@@ -77,7 +79,7 @@ async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
   const [, , , links, name] = await enter({
     changes: "a root shell in five new namespaces, with rootfs as its /",
     undo: "by the kernel, when the shell ends",
-  })`sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root rootfs bash`(
+  })`sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root rootfs ${shell}`(
     `ps -ef`,
     `hostname a-container; hostname`,
     `cat /proc/net/dev`,
@@ -85,7 +87,7 @@ async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
     `cat /proc/1/comm`,
   );
   see("process 1 in there is the shell", "same", () => ({
-    "what was started": "bash",
+    "what was started": shell,
     "name of process 1": name,
   }));
   say`That is the secret: a container is a process with namespaces and a root of its own. Here are
@@ -108,5 +110,12 @@ async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
   });
   say`Shared are the users (root in there is root out here), the cgroups and the clocks. unshare has
     flags for these too: --user, --cgroup, --time.`;
+  if (image)
+    await spotTheDifference(
+      verbs,
+      image.engine,
+      `sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root rootfs ${shell}`,
+      runShell(image),
+    );
   say`Next, 03 · nsenter: go into a container that is already running, as docker exec does.`;
 }

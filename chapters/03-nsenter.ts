@@ -10,12 +10,16 @@
  * @see nsenter(1), setns(2), namespaces(7), proc(5)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
+import { runShell, spotTheDifference, type Container } from "../lib/engine.ts";
 import { identity, parseNamespaces } from "../lib/kernel.ts";
 import { hostPrograms } from "../lib/rootfs.ts";
 
-await chapter(import.meta.url, tell);
+await chapter(import.meta.url, tell, {
+  joins: ["cat", "hostname", "ls", "ps", "stat"],
+});
 
-async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
+async function tell(verbs: Verbs) {
+  const { say, part, $, enter, see, rootfs, shell, image, container } = verbs;
   await part`A container in the background`;
   say`The container of chapter 2, with sleep in place of the shell: it does nothing for a day. What it
     prints goes to a file, which is how docker logs works. --kill-child ends it with unshare.`;
@@ -77,7 +81,7 @@ async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
   const [, name, , links, root, first] = await enter({
     changes: "a root shell in the container",
     undo: "it goes when the shell ends",
-  })`sudo nsenter --target "$PID" --uts --mount --ipc --net --pid --root --wd bash`(
+  })`sudo nsenter --target "$PID" --uts --mount --ipc --net --pid --root --wd ${shell}`(
     `ps -ef`,
     `hostname`,
     `cat /proc/net/dev`,
@@ -88,16 +92,10 @@ async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
   const target = await $({
     changes: "nothing, it only reads",
   })`sudo ls -l /proc/$PID/ns`;
-  see("the shell was in the five namespaces of the sleep", "same", () => {
-    const five = (text = "") => {
-      const { mnt, uts, ipc, pid, net } = parseNamespaces(text);
-      return [mnt, uts, ipc, pid, net].map(String);
-    };
-    return {
-      "sleep, from outside": five(target.stdout),
-      "the shell": five(links),
-    };
-  });
+  see("the shell was in the five namespaces of the sleep", "same", () => ({
+    "sleep, from outside": five(target.stdout),
+    "the shell": five(links),
+  }));
   see("process 1 in there is the sleep", "same", () => ({
     "what was started": "sleep",
     "name of process 1": first,
@@ -113,9 +111,77 @@ async function tell({ say, part, $, enter, see, rootfs }: Verbs) {
   }));
   say`That is docker exec: find the process, join its namespaces, take its root, start a program.`;
 
+  const mine = `sudo nsenter --target "$PID" --uts --mount --ipc --net --pid --root --wd ${shell}`;
+  if (container) await joinTheirs(verbs, container, mine);
+  else if (image)
+    await spotTheDifference(verbs, image.engine, mine, runShell(image));
+
   await part`End it`;
   say`When process 1 ends, the kernel ends all others in the namespace. A plain kill would do nothing:
     process 1 gets only the signals it handles. That is why docker stop can take ten seconds.`;
   await $({ changes: "the container ends" })`sudo kill -9 "$PID"`;
   say`Next, 04 · overlay: where the files of a container come from, and where its changes go.`;
+}
+
+/** Joins a container that an engine runs: the same line, the same proofs. */
+async function joinTheirs(
+  verbs: Verbs,
+  { name, engine }: Container,
+  mine: string,
+) {
+  const { say, part, $, enter, see } = verbs;
+  const { title, command } = engine;
+  const typed = [
+    `ps -ef`,
+    `hostname`,
+    `ls -l /proc/self/ns`,
+    `stat -c %d:%i /`,
+    `cat /proc/1/comm`,
+  ];
+
+  await part`Join one that you did not make`;
+  say`${title} runs ${name}, and knows which process of yours that is.`;
+  await $({
+    changes: "nothing, it only asks",
+  })`THEIRS=$(${command} inspect --format '{{.State.Pid}}' ${name}); echo $THEIRS`;
+  say`The same line with that process, less --root and --wd: ${title} has called pivot_root, so / came
+    with the mount namespace.`;
+  const join = `sudo nsenter --target "$THEIRS" --uts --mount --ipc --net --pid sh`;
+  const joining = {
+    changes: `a root shell in ${name}: what you change in there stays changed`,
+    undo: "it goes when the shell ends",
+  };
+  const [, theirName, links, root, first] = await enter(joining)`${join}`(
+    ...typed,
+  );
+  const target = await $({
+    changes: "nothing, it only reads",
+  })`sudo ls -l /proc/$THEIRS/ns`;
+  see("--mount alone was enough: / is the container's", "differ", () => ({
+    "/ on the host": identity("/"),
+    "/ in the shell": root,
+  }));
+  say`And now ${title}'s own way in. Its shell shows no prompt; with --tty it would.`;
+  const [, execName, execLinks, execRoot, execFirst] = await enter(
+    joining,
+  )`${command} exec --interactive ${name} sh`(...typed);
+  see("exec leads into the same five namespaces", "same", () => ({
+    "from outside": five(target.stdout),
+    nsenter: five(links),
+    exec: five(execLinks),
+  }));
+  see("to the same /, the same process 1 and the same name", "same", () => ({
+    nsenter: [root, first, theirName],
+    exec: [execRoot, execFirst, execName],
+  }));
+  await spotTheDifference(verbs, engine, mine, {
+    line: join,
+    options: joining,
+  });
+}
+
+/** The inodes of the five namespaces that the chapter's container has of its own. */
+function five(listing = "") {
+  const { mnt, uts, ipc, pid, net } = parseNamespaces(listing);
+  return [mnt, uts, ipc, pid, net];
 }

@@ -10,11 +10,13 @@
  * @see mount(8), umount(8), stat(1), unshare(1)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
+import { layers, runShell, type Image } from "../lib/engine.ts";
 import { hostPrograms } from "../lib/rootfs.ts";
 
 await chapter(import.meta.url, tell);
 
-async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
+async function tell(verbs: Verbs) {
+  const { say, part, $, enter, see, table, rootfs, shell, image } = verbs;
   await part`Two directories as one`;
   say`Four directories: lower and upper hold files, work is the kernel's scratch space, and merged is
     where the two appear as one. content.txt is in both. mount takes a type (-t), a name that nobody
@@ -83,8 +85,9 @@ async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
   }));
   say`A file in merged has the inode number of the file that it is. So the kernel itself tells which
     layer each one comes from:`;
+  const depth = shell === "bash" ? "" : "-maxdepth 1 ";
   const files =
-    await $`find upper app base merged -type f -printf "%i %P %H\n"`;
+    await $`find upper app base merged ${depth}-type f -printf "%i %P %H\n"`;
   table(["file in merged", "comes from"], () => origins(files.stdout));
 
   await part`A container adds one upper layer`;
@@ -92,8 +95,8 @@ async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
   const [greeting] = await enter({
     changes: "a root shell in five new namespaces, with merged as its /",
     undo: "by the kernel, when the shell ends; what it writes goes to upper",
-  })`sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root merged bash`(
-    `bash /run.sh`,
+  })`sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root merged ${shell}`(
+    `${shell} /run.sh`,
     `echo "I was here" > /written.txt`,
     `ls /`,
   );
@@ -112,11 +115,41 @@ async function tell({ say, part, $, enter, see, table, rootfs }: Verbs) {
   }));
   say`Throw upper away and you have a fresh container (docker rm). Keep it as one more lower, and you
     have made an image (docker commit). A second container is a second upper over the same lowers.`;
+  if (image)
+    await layersOf(
+      verbs,
+      image,
+      `sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root merged ${shell}`,
+    );
   await $({
     changes: "merged and swapped are empty directories again",
   })`sudo umount merged swapped`;
   say`That is a container: a root of layers, namespaces, and a process. What is still missing is what
     keeps it small and harmless: cgroups, capabilities, seccomp.`;
+}
+
+/** Puts a real image's layers, and the overlay of a container of it, beside the reader's. */
+async function layersOf(
+  { say, part, $, enter, table }: Verbs,
+  image: Image,
+  mine: string,
+) {
+  const { title, command } = image.engine;
+  await part`The layers of a real image`;
+  say`${title} keeps images in layers, too: their checksums (RootFS), and where their files are (GraphDriver).`;
+  await $({
+    changes: "nothing, it only asks",
+  })`${command} image inspect --format '{{json .RootFS}},{{json .GraphDriver}}' ${image.name} | tr , '\n'`;
+  say`What is mounted as / in your container, and in one of that image? mountinfo has it, in its first line.`;
+  const [yours] = await enter({
+    changes: "nothing, it only looks",
+  })`${mine}`(`cat /proc/self/mountinfo`);
+  const { line, options } = runShell(image);
+  const [theirs] = await enter(options)`${line}`(`cat /proc/self/mountinfo`);
+  table(["", "yours", `${title}'s`], () => {
+    const [your, their] = [layers(yours ?? ""), layers(theirs ?? "")];
+    return Object.keys(your).map((row) => [row, your[row]!, their[row]!]);
+  });
 }
 
 /** The rows of the table: each file in merged, and the layer that has its inode. */

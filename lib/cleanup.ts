@@ -4,10 +4,12 @@
  * @see umount(8), rm(1), proc_pid_root(5)
  */
 import {
+  appendFileSync,
   existsSync,
   lstatSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   realpathSync,
 } from "node:fs";
@@ -53,10 +55,33 @@ export function leftovers(): string[] {
     });
 }
 
+/** In a directory of ours: the lines that undo what was made outside of it. */
+const undo = "undo";
+
 /**
- * Clears a work directory: ends the processes that live in it (their root or
- * their working directory is below it), unmounts what is mounted below it,
- * latest first, and removes it without crossing into another file system.
+ * Writes down, before something is made outside of a shell's directory, how it
+ * is undone. {@link clear} does that, for a chapter that was killed, too.
+ *
+ * @param line a line of shell that may be run although nothing was made. What
+ *   it expands to now is written down: the variables may be gone by then.
+ */
+export async function register(line: string, shell: Shell) {
+  const { stdout } = await shell.run(`printf %s "${line}"`);
+  const file = join(shell.directory, undo);
+  appendFileSync(file, `${stdout}\n`, { mode: 0o600 });
+}
+
+/** The lines that were registered in a directory of ours. */
+export function registered(directory: string): string[] {
+  const file = join(directory, undo);
+  if (!existsSync(file)) return [];
+  return readFileSync(file, "utf8").split("\n").filter(Boolean);
+}
+
+/**
+ * Clears a work directory: runs the lines that undo what was made elsewhere, ends the processes that live in it (their root or their working directory is below
+ * it), unmounts what is mounted below it, latest first, and removes it without
+ * crossing into another file system.
  *
  * @param sudo whether root is needed for what was done in there
  * @returns undefined if it is gone, else a sentence that says what is left and
@@ -74,22 +99,29 @@ export function clear(
     if (pids.length === 0) break;
     shell.runSync(`${asRoot}kill -9 ${pids.join(" ")}`);
   }
-  for (const point of mountsBelow(directory).reverse()) {
-    const umount = `${asRoot}umount ${quote(point)}`;
-    // Busy: someone outside still holds a file. Let go of it when they do.
-    if (!shell.runSync(umount).ok)
-      shell.runSync(`${asRoot}umount --lazy ${quote(point)}`);
+  for (const line of registered(directory)) {
+    const silent = line.replaceAll("sudo ", silentSudo());
+    if (!shell.runSync(`set -o pipefail; ${silent}`).ok)
+      return `This could not be undone: ${line}. Run it yourself, then remove ${directory}.`;
   }
+  const umount = (flags: string) => {
+    const points = mountsBelow(directory).reverse().map(quote);
+    return (
+      points.length === 0 ||
+      shell.runSync(`${asRoot}umount ${flags} ${points.join(" ")}`).ok
+    );
+  };
+  // Busy: someone outside still holds a file. Let go of it when they do.
+  if (!umount("")) umount("--lazy");
   const mounts = mountsBelow(directory);
   if (mounts.length > 0)
     return `Still mounted, so nothing was removed: ${mounts.join(", ")}. Unmount it, then remove ${directory}.`;
 
   // An overlay's work directory has mode 000: its owner may open it, but must.
-  if (!sudo)
-    shell.runSync(
-      `find ${quote(directory)} -xdev -type d ! -perm -u=rwx -exec chmod u+rwx {} ';'`,
-    );
-  shell.runSync(`${asRoot}rm -rf --one-file-system ${quote(directory)}`);
+  const open = `find ${quote(directory)} -xdev -type d ! -perm -u=rwx -exec chmod u+rwx {} ';'; `;
+  shell.runSync(
+    `${sudo ? "" : open}${asRoot}rm -rf --one-file-system ${quote(directory)}`,
+  );
   if (existsSync(directory))
     return `This directory could not be removed: ${directory}. Its processes or its files may be left.`;
 }
@@ -109,11 +141,15 @@ export function residents(
   shell: Shell,
   asRoot: string,
 ): number[] {
+  // Where /proc hides other users' processes (hidepid), only root's own find sees them all.
+  const files = asRoot
+    ? "/proc -mindepth 2 -maxdepth 2 '(' -name root -o -name cwd -o -name mountinfo ')'"
+    : "/proc/[0-9]*/root /proc/[0-9]*/cwd /proc/[0-9]*/mountinfo -maxdepth 0";
   // Our directories' names are unique and free of glob characters; their parents' may not be.
   const name = basename(directory);
+  const onRoot = `^([^ ]+ ){3}([^ ]*/${name}[^ ]* / |[^ ]+ / .*/${name})`;
   const found = shell.runSync(
-    `${asRoot}find /proc/[0-9]*/root /proc/[0-9]*/cwd -maxdepth 0 -lname '*/${name}*' 2>/dev/null; ` +
-      `${asRoot}grep -slE '^([^ ]+ ){3}([^ ]*/${name}[^ ]* / |[^ ]+ / .*/${name})' /proc/[0-9]*/mountinfo`,
+    `${asRoot}find ${files} '(' -lname '*/${name}*' -print -o -name mountinfo -exec grep -slE '${onRoot}' {} + ')' 2>/dev/null`,
   );
   const pids = found.stdout.match(/(?<=^\/proc\/)\d+/gm) ?? [];
   return [...new Set(pids)].map(Number);

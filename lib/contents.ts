@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { bold } from "kleur/colors";
 import { quote } from "zx/core";
 import { readHeader } from "./header.ts";
+import { runtime } from "./kernel.ts";
 import { pick, print, Stopped } from "./screen.ts";
 import { handOver } from "./shell.ts";
 
@@ -60,7 +61,7 @@ async function browse() {
 
 /** Runs a chapter; returns whether it was told to its end. */
 async function walk(file: string): Promise<boolean> {
-  const command = [process.execPath, ...process.execArgv, file, ...flags];
+  const command = [...runtime(), file, ...flags];
   // Ctrl-C in a chapter is for the chapter.
   const ignore = () => {};
   process.on("SIGINT", ignore);

@@ -97,6 +97,16 @@ export function commandLine(pid: number): string {
   }
 }
 
+/**
+ * What starts another script the way this one was started: the runtime and its
+ * options, of which `process.execArgv` knows only Node's and Bun's.
+ */
+export function runtime(): string[] {
+  const words = readFileSync("/proc/self/cmdline", "utf8").split("\0");
+  // After the options come the script, its arguments, and nothing after the last \0.
+  return [process.execPath, ...words.slice(1, -process.argv.length)];
+}
+
 /** The children of a process, as pids; none if it has ended. See proc_pid_task(5). */
 export function children(pid: number): number[] {
   try {
@@ -116,9 +126,14 @@ export interface Mount {
 
 /** The mounts of this mount namespace, in the order they were made. See proc_pid_mountinfo(5). */
 function mounts(): Mount[] {
-  return readFileSync("/proc/self/mountinfo", "utf8")
-    .trim()
+  return parseMounts(readFileSync("/proc/self/mountinfo", "utf8"));
+}
+
+/** The mounts in a text that holds lines of mountinfo. */
+function parseMounts(text: string): Mount[] {
+  return text
     .split("\n")
+    .filter((line) => / - /.test(line))
     .map((line) => {
       const [before = "", after = ""] = line.split(" - ");
       const fields = before.split(" ");
@@ -128,6 +143,29 @@ function mounts(): Mount[] {
         options: (fields[5] ?? "").split(","),
       };
     });
+}
+
+/**
+ * What /proc says of a process, in one text: its `status`, `uid_map`, `cgroup`
+ * and `mountinfo`. See proc_pid_status(5), user_namespaces(7), cgroups(7).
+ *
+ * @returns `root` is the user outside that its root is; `cgroup` is the longest
+ *   path, for version 1 has several, and some are `/`
+ */
+export function parseStatus(text: string) {
+  const field = (name: string) =>
+    new RegExp(`^${name}:\\s*(\\w+)`, "m").exec(text)?.[1] ?? "";
+  const paths = [...text.matchAll(/^\d+:[^:]*:(\/.*)$/gm)];
+  return {
+    capabilities: BigInt(`0x${field("CapEff") || 0}`),
+    seccomp: field("Seccomp"),
+    noNewPrivileges: field("NoNewPrivs"),
+    root: /^ *0 +(\d+) +\d+ *$/m.exec(text)?.[1] ?? "",
+    cgroup: paths
+      .map(([, path = ""]) => path)
+      .reduce((best, path) => (path.length > best.length ? path : best), ""),
+    mounts: parseMounts(text),
+  };
 }
 
 /** Mount points below a directory, in the order they were mounted. */

@@ -33,11 +33,15 @@ const packages: Record<string, [string, string, string, string]> = {
   xargs: ["findutils", "findutils", "findutils", "findutils"],
   cp: ["coreutils", "coreutils", "coreutils", "coreutils"],
   stat: ["coreutils", "coreutils", "coreutils", "coreutils"],
+  tar: ["tar", "tar", "tar", "tar"],
+  gzip: ["gzip", "gzip", "gzip", "gzip"],
+  xz: ["xz-utils", "xz", "xz", "xz"],
+  zstd: ["zstd", "zstd", "zstd", "zstd"],
 };
 
 /** Tools whose BusyBox namesakes lack options that the lines use. */
 const notBusyBox =
-  /^(unshare|nsenter|setpriv|mount|ps|pgrep|cp|stat|find|xargs)$/;
+  /^(unshare|nsenter|setpriv|mount|ps|pgrep|cp|stat|find|xargs|tar)$/;
 
 /** Refuses a system that has none of what the chapters are about. */
 export function requireLinux() {

@@ -5,8 +5,11 @@
  */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { hostname, userInfo } from "node:os";
+import { join } from "node:path";
 import { describe, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import {
   atTerminal,
   cannotRun,
@@ -198,6 +201,29 @@ describe("README", () => {
         },
       );
       assert.equal(status, 0, stdout);
+    },
+  );
+
+  const tools = process.env.BY_HAND_TOOLS;
+  test(
+    "has only diagrams that Mermaid can read",
+    {
+      skip: !tools && "BY_HAND_TOOLS names no directory with mermaid and jsdom",
+    },
+    async () => {
+      const from = createRequire(join(tools!, "package.json"));
+      const { JSDOM } = from("jsdom");
+      const { window } = new JSDOM();
+      Object.assign(globalThis, { window, document: window.document });
+      const mermaid = await import(pathToFileURL(from.resolve("mermaid")).href);
+      const parses = (text: string) =>
+        mermaid.default.parse(text, { suppressErrors: true });
+      const diagrams = blocksOf(readme).filter(
+        ({ kind }) => kind === "mermaid",
+      );
+      assert.ok(diagrams.length >= 4);
+      for (const { text } of diagrams) assert.ok(await parses(text), text);
+      assert.ok(!(await parses("flowchart LR\n  a -->")));
     },
   );
 

@@ -37,11 +37,11 @@ for (const [kind, mount] of Object.entries(roots))
           const output = await shell.run(line);
           assert.ok(output.ok, `${line}: ${output.stderr}`);
         }
+        const other = (await shell.run("echo $OTHER")).stdout.trim();
         assert.equal(clear(directory, shell, sudo), undefined);
         assert.ok(!existsSync(directory));
-        const { ok } = shell.runSync("kill -0 $OTHER || sudo kill -0 $OTHER");
-        assert.ok(ok, "the other process was ended");
-        shell.runSync("sudo kill $(pgrep -P $OTHER) $OTHER");
+        assert.ok(existsSync(`/proc/${other}/cwd`), "the other was ended");
+        shell.runSync(`sudo kill $(pgrep -P ${other}) ${other}`);
         tidy(tmp);
       }),
   );

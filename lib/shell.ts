@@ -3,11 +3,12 @@
  *
  * Each line runs in its own bash. Its working directory and its variables are
  * handed on to the next line: every variable is exported (`set -a`), and as
- * bash ends it writes its environment, `PWD` included, to a private file.
+ * bash ends it writes to a private file what brings the next bash there.
  *
- * @see bash(1), environ(7)
+ * @see bash(1)
  */
-import { ftruncateSync, openSync, readFileSync, statSync } from "node:fs";
+import { openSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { Readable } from "node:stream";
 import { $ as zx, type Options, type ProcessOutput } from "zx/core";
@@ -16,6 +17,8 @@ import { $ as zx, type Options, type ProcessOutput } from "zx/core";
 export type Privilege = "sudo" | "root";
 
 export interface Shell {
+  /** A directory of ours, which holds all that its lines make. */
+  directory: string;
   /**
    * Runs one line and takes over the directory and the variables it leaves.
    *
@@ -41,65 +44,67 @@ export interface Shell {
  *   that holds the state file and is what TMPDIR names for every line
  */
 export function openShell(directory: string, privilege: Privilege): Shell {
-  const stateFile = join(directory, "state");
-  const state = openSync(stateFile, "ax", 0o600);
-  let environment: NodeJS.ProcessEnv = {
+  const state = openSync(join(directory, "state"), "ax", 0o600);
+  const settings = base({
     ...readersEnvironment(),
     TMPDIR: directory,
     PWD: directory,
-  };
-
-  const settings = () => ({
-    ...base(environment),
-    prefix:
-      (privilege === "root" ? 'sudo() { "$@"; }; ' : "") +
-      "trap 'env -0 >&3' EXIT; set -a\n",
-    cwd: environment.PWD,
   });
+  const sudo = privilege === "root" ? 'sudo() { "$@"; }; ' : "";
+
+  async function* type(lines: string[]) {
+    yield ["exec 2>&1; set -v", ...lines.slice(0, -1), ""].join("\n");
+    await shell.moment?.(true);
+    yield `${lines.at(-1)}\n`;
+  }
 
   const shell: Shell = {
+    directory,
+
     async run(line, typed) {
-      ftruncateSync(state);
-      const settled: Partial<Options> = settings();
-      if (typed) {
-        // The shell echoes each line on standard error: one pipe keeps it above its output.
-        settled.prefix += "exec 2>&1\n";
-        settled.input = shell.moment
-          ? Readable.from(type(typed))
-          : ["set -v", ...typed, ""].join("\n");
-      }
+      // The shell echoes each typed line on standard error: one pipe keeps it above its output.
+      // Again inside, for docker exec carries the two streams apart.
+      const session: Partial<Options> = typed
+        ? {
+            input: shell.moment
+              ? Readable.from(type(typed))
+              : ["exec 2>&1; set -v", ...typed, ""].join("\n"),
+          }
+        : {};
       const output = await zx({
-        ...settled,
+        ...{ ...settings, ...session, cwd: directory },
+        prefix: sudo + carryOn + (typed ? "exec 2>&1\n" : ""),
         stdio: [typed ? "pipe" : "ignore", "pipe", "pipe", state],
       })(verbatim(line));
-      environment = { ...environment, ...parseState(stateFile) };
       if (!typed) await shell.moment?.(false);
       return output;
     },
 
     atTerminal(line) {
       return zx({
-        ...settings(),
+        ...{ ...settings, cwd: directory },
+        prefix: sudo + carryOn,
         stdio: ["inherit", "inherit", "inherit", state],
       })(verbatim(line));
     },
 
     runSync(line) {
       return zx.sync({
-        ...settings(),
-        cwd: "/",
-        stdio: ["inherit", "pipe", "inherit", state],
+        ...{ ...settings, cwd: "/", prefix: sudo },
+        stdio: ["inherit", "pipe", "inherit"],
       })(verbatim(line));
     },
   };
-
-  async function* type(lines: string[]) {
-    yield ["set -v", ...lines.slice(0, -1), ""].join("\n");
-    await shell.moment?.(true);
-    yield `${lines.at(-1)}\n`;
-  }
   return shell;
 }
+
+/**
+ * Takes over the directory and the variables that the last line left, and will
+ * hand them on. The file is number 3; its path opens it anew, to be read from
+ * its start and to be emptied before it is written. Cut short by a full disk it
+ * would lead astray, so then the line fails.
+ */
+const carryOn = `. /dev/fd/3; trap '{ echo "cd \${PWD@Q}" && export -p; } > /dev/fd/3 || exit 1' EXIT; set -a\n`;
 
 /**
  * Runs one line by itself, in no directory of ours, while node waits.
@@ -108,12 +113,10 @@ export function openShell(directory: string, privilege: Privilege): Shell {
  */
 export function tryOut(line: string): ProcessOutput {
   // Called from within another line of zx's, it would be given the input of that one.
-  const settings = {
-    ...base(readersEnvironment()),
-    prefix: "",
-    input: undefined,
-  };
-  return zx.sync(settings)(verbatim(line));
+  const settings = { prefix: "", input: undefined };
+  return zx.sync({ ...base(readersEnvironment()), ...settings })(
+    verbatim(line),
+  );
 }
 
 /**
@@ -146,17 +149,6 @@ function verbatim(line: string): TemplateStringsArray {
   return Object.assign([line], { raw: [line] });
 }
 
-/** What bash wrote as it ended; a bash that was killed wrote nothing. */
-function parseState(file: string): NodeJS.ProcessEnv {
-  const entries = readFileSync(file, "utf8").split("\0").filter(Boolean);
-  const pairs = entries.map((entry) => {
-    const equals = entry.indexOf("=");
-    return [entry.slice(0, equals), entry.slice(equals + 1)] as const;
-  });
-  // A deeper SHLVL would be this runner's doing, not the reader's.
-  return pairs.length ? { ...Object.fromEntries(pairs), SHLVL: "1" } : {};
-}
-
 /**
  * What a line may inherit. Everything else stays out: BASH_ENV, exported
  * functions, CDPATH, PS_FORMAT, LD_PRELOAD and their like would change what a
@@ -170,11 +162,23 @@ function readersEnvironment(): NodeJS.ProcessEnv {
     inherited.test(name),
   );
   return {
+    ...podmansState(),
     ...Object.fromEntries(kept),
     PATH: searchPath().join(":"),
     // Below 2, a bash whose input is a socket (node's pipes are) reads ~/.bashrc.
     SHLVL: "1",
   };
+}
+
+/**
+ * Without XDG_RUNTIME_DIR, as after `su`, Podman keeps its state where TMPDIR
+ * says. That is another place for our lines, so say where it was before.
+ */
+function podmansState(): NodeJS.ProcessEnv {
+  const directory = join(tmpdir(), `podman-run-${process.getuid?.()}`);
+  const stat = look(directory);
+  const own = stat && stat.uid === process.getuid?.();
+  return own ? { XDG_RUNTIME_DIR: directory } : {};
 }
 
 const systemDirectories = [

@@ -2,10 +2,11 @@
  * The verbs that a chapter is told with, and the two who tell it: a guide that
  * runs every line, and a scribe that writes them down as a bash script.
  */
+import { statfsSync } from "node:fs";
 import { wrapAnsi } from "fast-wrap-ansi";
 import { bold, cyan, dim, green, red } from "kleur/colors";
 import { ProcessOutput } from "zx/core";
-import { clear, residents } from "./cleanup.ts";
+import { clear, register, registered, residents } from "./cleanup.ts";
 import { commandLine, mountsBelow } from "./kernel.ts";
 import { pick, print, Stopped } from "./screen.ts";
 import type { Privilege, Shell } from "./shell.ts";
@@ -15,6 +16,12 @@ export interface LineOptions {
   changes?: string;
   /** How that is undone; left out, there is nothing to undo. */
   undo?: string;
+  /**
+   * The line that undoes what this one makes outside of the work directory,
+   * in double quotes and harmless if there is nothing to undo. It is written
+   * down first, and run however the chapter ends.
+   */
+  undoneBy?: string;
   /** Go on when the line fails, because it is meant to. */
   nothrow?: boolean;
 }
@@ -25,8 +32,8 @@ interface Tag<Result> {
   (options: LineOptions): Tag<Result>;
 }
 
-/** What was read from the kernel: one thing, or several in no order. */
-export type Reading = string | string[] | undefined;
+/** What was read from the kernel: one thing, or several in no order. Undefined was not there. */
+export type Reading = string | (string | undefined)[] | undefined;
 
 export interface Teller {
   /** Prose. A line break in it is a blank, as in HTML. */
@@ -80,8 +87,9 @@ function tag<Result>(
   }) as Tag<Result>;
 }
 
+/** Prose as one line. Not of the raw strings, where Bun escapes a `·`: oven-sh/bun#8745. */
 function fold(strings: TemplateStringsArray, values: unknown[]): string {
-  return String.raw(strings, ...values)
+  return String.raw({ raw: strings }, ...values)
     .replace(/\s+/g, " ")
     .trim();
 }
@@ -108,6 +116,24 @@ function printOutput(text: string) {
   }
   if (lines.length > shown + 1)
     print(dim(`  … and ${lines.length - shown} more lines, not shown here`));
+}
+
+/** At a terminal, says now and then that something is under way, and how much it has written; seconds. */
+async function withProgress<T>(deed: Promise<T>, directory: string) {
+  const blocks = () => statfsSync(directory).bfree;
+  const { bsize } = statfsSync(directory);
+  const [before, began] = [blocks(), Date.now()];
+  const timer = setInterval(() => {
+    const seconds = Math.round((Date.now() - began) / 1000);
+    const written = Math.round(((before - blocks()) * bsize) / 1e6);
+    // At 1, 2, 4, 8, … seconds: a line that does not come back can be read aloud.
+    if (Number.isInteger(Math.log2(seconds)))
+      print(
+        dim(`  … ${seconds} s, ${Math.max(0, written)} MB more on the disk`),
+      );
+  }, 1000);
+  if (!process.stdout.isTTY) clearInterval(timer);
+  return deed.finally(() => clearInterval(timer));
 }
 
 /**
@@ -147,7 +173,7 @@ export function guide(
   /** Shows a line; before it may run, the reader has agreed to what it changes. */
   async function consent(
     line: string,
-    { changes, undo }: LineOptions,
+    { changes, undo, undoneBy }: LineOptions,
     choices: Record<string, string>,
   ) {
     printCommand(line);
@@ -172,6 +198,7 @@ export function guide(
       await authenticate();
       await probe();
     }
+    if (undoneBy) await register(undoneBy, shell);
     return choice;
   }
 
@@ -196,6 +223,7 @@ export function guide(
       [
         `  directory  ${directory}`,
         ...mountsBelow(directory).map((point) => `  mount      ${point}`),
+        ...registered(directory).map((line) => `  to be run  ${line}`),
         ...lives.map((pid) => `  process    ${pid} ${commandLine(pid)}`),
       ].join("\n") + "\n",
     );
@@ -224,7 +252,7 @@ export function guide(
 
     $: tag(async (line, options) => {
       await consent(line, options, { run: "Run it" });
-      const output = await shell.run(line);
+      const output = await withProgress(shell.run(line), shell.directory);
       printOutput(output.stdall);
       if (!output.ok && !options.nothrow) throw output;
       return output;
@@ -240,7 +268,8 @@ export function guide(
         print("Type these, or whatever you like:\n");
         lines.forEach((each) => print(bold(cyan(each))));
         print();
-        await shell.atTerminal(line);
+        // As a job: from another pid namespace a shell cannot hand the terminal back.
+        await shell.atTerminal(`set -m; ${line}`);
         print("\nThe same lines once more, so that there is a record of them:");
       }
       const output = await shell.run(line, lines);
@@ -279,7 +308,10 @@ export function guide(
         Math.max(...all.map((row) => row[column]!.length)),
       );
       const lines = all.map((row) =>
-        row.map((cell, column) => cell.padEnd(widths[column]!)).join("  "),
+        row
+          .map((cell, column) => cell.padEnd(widths[column]!))
+          .join("  ")
+          .trimEnd(),
       );
       print();
       printOutput(lines.join("\n"));
@@ -288,13 +320,16 @@ export function guide(
   return { teller, told, recover, authenticate };
 }
 
+/** Sorts 9 before 10. */
+const numeric = new Intl.Collator("en", { numeric: true });
+
 /** A reading as text, so that two can be compared and shown. */
 function canonical(reading: Reading): string {
   if (!Array.isArray(reading)) return (reading ?? "").trim();
-  const sorted = reading.toSorted((a, b) =>
-    a.localeCompare(b, "en", { numeric: true }),
-  );
-  return reading.length === 0 ? "" : `${reading.length}: ${sorted.join(" ")}`;
+  const things = reading.map((thing) => (thing ?? "").trim());
+  // A list in which one is missing proves as little as an empty one.
+  if (things.length === 0 || things.includes("")) return "";
+  return `${things.length}: ${things.sort(numeric.compare).join(" ")}`;
 }
 
 /**
