@@ -51,7 +51,9 @@ const withoutFlags: Challenge<Process> = {
     {
       text: "no unshare above it was given one of the three flags",
       met(process, world) {
-        const given = above(process, world).flatMap(flagsOfUnshare);
+        const given = [
+          ...new Set(above(process, world).flatMap(flagsOfUnshare)),
+        ];
         return given.length === 0 || `unshare was given ${given.join(", ")}.`;
       },
     },
