@@ -228,7 +228,7 @@ export const question = /Stop here\n/;
 /** Answers as many questions with Enter, or all of them to the chapter's end. */
 export async function agree({ sees, types }: Reader, questions = Infinity) {
   for (; questions > 0; questions--) {
-    const seen = await sees(/Stop here\n|^Told to the end/m);
+    const seen = await sees(/(Stop here|Not now)\n|^Told to the end/m);
     if (seen.startsWith("Told")) return;
     types(keys.enter);
   }
