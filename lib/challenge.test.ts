@@ -10,18 +10,12 @@ import {
   chapter,
   keys,
   leavesNothing,
-  mode,
   type Reader,
   run,
   temporary,
 } from "./testing.ts";
 
 const path = "chapters/01-chroot.ts";
-
-/** In a sandbox node's process group has no number, so no shell can hand the terminal back to it. */
-const cannotComeBack =
-  mode === "rootless" &&
-  "a shell at the terminal ends a chapter that is rootless";
 
 /** Picks the first challenge, and goes on to the shell. */
 async function toShell({ sees, types }: Reader) {
@@ -46,7 +40,7 @@ async function pivot({ sees, types }: Reader) {
 describe("--challenge at a terminal", { skip: cannotRun }, () => {
   test(
     "ticks off what is met while the reader types, and ends when all is",
-    { skip: cannotComeBack },
+    { skip: cannotRun },
     async () => {
       const { status, output } = await leavesNothing(() =>
         atTerminal(chapter(path, "--challenge"), {}, async (reader) => {
@@ -67,7 +61,7 @@ describe("--challenge at a terminal", { skip: cannotRun }, () => {
 
   test(
     "says what is missing, gives hints, and then the solution",
-    { skip: cannotComeBack },
+    { skip: cannotRun },
     async () => {
       const { status, output } = await leavesNothing(() =>
         atTerminal(chapter(path, "--challenge"), {}, async (reader) => {

@@ -445,6 +445,7 @@ async function walkSandboxed({ ask, source }: Telling) {
   requireSandbox();
   const { directory, shell } = openDirectory("root");
   let unshare: number | undefined;
+  let stopped: number | undefined;
   process.on("exit", () => {
     if (unshare) endSandbox(unshare);
     const left = clear(directory, shell, false);
@@ -453,6 +454,7 @@ async function walkSandboxed({ ask, source }: Telling) {
   for (const [name, status] of Object.entries(signals))
     process.on(name, () => {
       if (!unshare) process.exit(status);
+      stopped = status;
       // The chapter knows best how to stop, and sets the terminal right.
       for (const bash of children(unshare))
         for (const chapter of children(bash)) process.kill(chapter, name);
@@ -474,7 +476,7 @@ async function walkSandboxed({ ask, source }: Telling) {
   unshare = chapter.pid;
   const { exitCode } = await chapter;
   unshare = undefined;
-  process.exitCode = exitCode ?? 1;
+  process.exitCode = stopped ?? exitCode ?? 1;
 }
 
 /** Makes a directory of our own, and opens a shell in it. */

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import {
   chmodSync,
+  existsSync,
   chownSync,
   mkdirSync,
   readdirSync,
@@ -34,16 +35,22 @@ import {
 } from "./testing.ts";
 
 const path = "chapters/02-unshare.ts";
-const typed = cannotRun
+/** The lines that the chapter shows; and what it shows at column 0 and is a line of it. */
+const lines = cannotRun
   ? []
   : typedLines((await run(chapter(path, "--print"))).stdout);
+const shownBy = (stdout: string) =>
+  stripVTControlCharacters(stdout)
+    .split("\n")
+    .filter((line) => lines.includes(line));
+const usual = cannotRun
+  ? []
+  : shownBy((await run(chapter(path, "--yes"))).stdout);
 
-/** A chapter was told to its end, and its lines were the usual ones. */
-function assertUsual({ status, stdout, stderr }: Awaited<ReturnType<typeof run>>) {
-  const screen = stripVTControlCharacters(stdout);
-  assert.equal(status, 0, screen + stderr);
-  const shown = screen.split("\n").filter((line) => typed.includes(line));
-  assert.deepEqual(shown, typed);
+/** Asserts that the chapter was told to its end, and that its lines were the usual ones. */
+function assertUsual(told: Awaited<ReturnType<typeof run>>) {
+  assert.equal(told.status, 0, told.stdout + told.stderr);
+  assert.deepEqual(shownBy(told.stdout), usual);
 }
 
 // ── The environment
@@ -61,17 +68,20 @@ const injections: ((command: string) => string)[] = [
 ];
 
 /** Variables that get each of these texts. */
-const injected = `BASH_ENV COLUMNS DOCKER_HOST ENV FORCE_COLOR HOME IFS LANG LANGUAGE LC_ALL LINES
+const injected =
+  `BASH_ENV COLUMNS DOCKER_HOST ENV FORCE_COLOR HOME IFS LANG LANGUAGE LC_ALL LINES
   LOGNAME NO_COLOR OLDPWD PID PROMPT_COMMAND PS1 PS4 PWD SHELL STARTED SUDO_ASKPASS SUDO_PROMPT
   TERM TZ USER WORK XDG_RUNTIME_DIR ZX_POSTFIX ZX_PREFIX`.split(/\s+/);
 
 /** Functions that bash would take over from its environment. */
-const functions = `cd echo env exec export hostname ls mktemp set sudo trap type unshare xargs`.split(
-  " ",
-);
+const functions =
+  `cd echo env exec export hostname ls mktemp set sudo trap type unshare xargs`.split(
+    " ",
+  );
 
 /** Programs that lines, the clean-up or the probes start. */
-const programs = `basename bash cat chmod cp env find grep hostname ip kill ldd ls mkdir mktemp
+const programs =
+  `basename bash cat chmod cp env find grep hostname ip kill ldd ls mkdir mktemp
   mount ps rm setpriv sudo tee true umount unshare xargs`.split(/\s+/);
 
 /**
@@ -86,9 +96,18 @@ function hostile(trap: string): Record<string, string[]> {
   writeFileSync(script, `${touch("script")}\n`, { mode: 0o755 });
   const bin = fakes(join(trap, "..", "bin"), trap);
   chmodSync(bin, 0o777);
+  const theirs = fakes(join(trap, "..", "theirs"), trap);
+  // Root trusts root's directories, others trust root's alone.
+  if (mode === "root") chownSync(theirs, 65534, 65534);
   const home = join(trap, "..", "home");
   mkdirSync(home);
-  for (const name of ["bashrc", "bash_profile", "bash_aliases", "profile", "inputrc"])
+  for (const name of [
+    "bashrc",
+    "bash_profile",
+    "bash_aliases",
+    "profile",
+    "inputrc",
+  ])
     writeFileSync(
       join(home, `.${name}`),
       `alias ls='${touch(name)}' sudo='${touch(name)}'; ${touch(name)}\n`,
@@ -114,10 +133,17 @@ function hostile(trap: string): Record<string, string[]> {
     ),
     BASH_ENV: [script, ...injections.map((inject) => inject(script))],
     ENV: [script],
-    HOME: [home, ...injections.map((inject) => inject(touch("HOME"))), "", "/nonexistent", "."],
+    HOME: [
+      home,
+      ...injections.map((inject) => inject(touch("HOME"))),
+      "",
+      "/nonexistent",
+      ".",
+    ],
     // The run's directory is the parent of that bin.
     PATH: [
       `${bin}:${system}`,
+      `${theirs}:${system}`,
       `bin:${system}`,
       `./bin:${system}`,
       `:${system}`,
@@ -212,35 +238,116 @@ const directories = [
   "é",
 ];
 
-test("a chapter does what it always does when its environment is hostile", { skip: cannotRun, concurrency: 4 }, async (t) => {
-  let values = 0;
-  await leavesNothing(async () => {
-    const trap = temporary("trap");
-    chmodSync(trap, 0o777);
-    const place = dirname(trap);
-    chmodSync(place, 0o755);
-    const variables = hostile(trap);
-    const tmps = [...directories, ...injections.map((inject) => inject(`touch ${trap}/TMPDIR`))];
-    const runs = Math.max(...Object.values(variables).map((list) => list.length), tmps.length);
-    values = Object.values(variables).flat().length + tmps.length;
-    const tests = Array.from({ length: runs }, (_, index) => {
-      const env = Object.fromEntries(Object.entries(variables).map(([name, list]) => [name, list[index % list.length]!]));
-      const name = tmps[index % tmps.length]!;
-      return t.test(`${index + 1} of ${runs}: TMPDIR=${JSON.stringify(name)}`, async () => {
-        const outer = temporary();
-        const tmp = join(outer, name);
-        mkdirSync(tmp, { recursive: true });
-        try {
-          assertUsual(await run(chapter(path, "--yes"), { env, tmp, cwd: place }));
-          assert.deepEqual(readdirSync(tmp), []);
-        } finally {
-          rmSync(dirname(outer), { recursive: true });
-        }
-        assert.deepEqual(readdirSync(trap), []);
+test(
+  "a chapter does what it always does when its environment is hostile",
+  { skip: cannotRun, concurrency: 4 },
+  async (t) => {
+    let values = 0;
+    await leavesNothing(async () => {
+      const trap = temporary("trap");
+      chmodSync(trap, 0o777);
+      const place = dirname(trap);
+      chmodSync(place, 0o755);
+      const variables = hostile(trap);
+      const tmps = [
+        ...directories,
+        ...injections.map((inject) => inject(`touch ${trap}/TMPDIR`)),
+      ];
+      const runs = Math.max(
+        ...Object.values(variables).map((list) => list.length),
+        tmps.length,
+      );
+      values = Object.values(variables).flat().length + tmps.length;
+      const tests = Array.from({ length: runs }, (_, index) => {
+        const env = Object.fromEntries(
+          Object.entries(variables).map(([name, list]) => [
+            name,
+            list[index % list.length]!,
+          ]),
+        );
+        const name = tmps[index % tmps.length]!;
+        return t.test(
+          `${index + 1} of ${runs}: TMPDIR=${JSON.stringify(name)}`,
+          async () => {
+            const outer = temporary();
+            const tmp = join(outer, name);
+            mkdirSync(tmp, { recursive: true });
+            try {
+              assertUsual(
+                await run(chapter(path, "--yes"), { env, tmp, cwd: place }),
+              );
+              assert.ok(!existsSync(tmp));
+            } finally {
+              rmSync(dirname(outer), { recursive: true });
+            }
+            assert.deepEqual(readdirSync(trap), []);
+          },
+        );
       });
+      await Promise.all(tests);
+      rmSync(place, { recursive: true });
     });
-    await Promise.all(tests);
-    rmSync(place, { recursive: true });
-  });
-  console.log(`${values} hostile values, and none was obeyed`);
-});
+    console.log(`${values} hostile values, and none was obeyed`);
+  },
+);
+
+test(
+  "a line finds its programs where they were when a link in PATH is turned round",
+  { skip: cannotRun },
+  () =>
+    leavesNothing(async () => {
+      const trap = temporary("trap");
+      chmodSync(trap, 0o777);
+      const place = dirname(trap);
+      const bin = fakes(join(place, "bin"), trap);
+      symlinkSync(dirname(findProgram("bash")!), join(place, "link"));
+      symlinkSync(bin, join(place, "other"));
+      const told = await run(chapter(path, "--yes"), {
+        env: { PATH: `${join(place, "link")}:${process.env.PATH}` },
+        once: {
+          prints: /^WORK=/m,
+          then: () => renameSync(join(place, "other"), join(place, "link")),
+        },
+      });
+      assertUsual(told);
+      assert.deepEqual(readdirSync(trap), []);
+      rmSync(place, { recursive: true });
+    }),
+);
+
+// ── Flags
+
+test(
+  "a chapter refuses a flag's value that is a command, and runs none",
+  { skip: cannotRun, concurrency: 4 },
+  async (t) => {
+    await leavesNothing(async () => {
+      const trap = temporary("trap");
+      const values = injections.map((inject, index) =>
+        inject(`touch ${trap}/${index}`),
+      );
+      const tests = [
+        ...values.map((value) => [value]),
+        ...values.map((value) => [`--${value}`]),
+        ...values.map((value) => ["--rootfs", value]),
+        ...values.map((value) => ["--rootfs", `${value}.tar`]),
+        ...values.map((value) => ["--rootfs", `docker:${value}`]),
+        ...values.map((value) => ["--rootfs", `podman:${value}`]),
+        ["--rootfs", `docker:--privileged`],
+        ["--rootfs", `podman:-v/:/host`],
+        ["--rootfs", ""],
+      ].map((flags) =>
+        t.test(JSON.stringify(flags), async () => {
+          const { status, stdout } = await run(
+            chapter(path, "--yes", ...flags),
+          );
+          assert.equal(status, 2, stdout);
+          assert.doesNotMatch(stdout, /^WORK=/m);
+          assert.deepEqual(readdirSync(trap), []);
+        }),
+      );
+      await Promise.all(tests);
+      rmSync(dirname(trap), { recursive: true });
+    });
+  },
+);
