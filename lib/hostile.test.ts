@@ -2,7 +2,8 @@
  * Nothing that comes from outside changes which command a line runs.
  */
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
@@ -17,7 +18,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { describe, test } from "node:test";
+import { test } from "node:test";
 import { stripVTControlCharacters } from "node:util";
 import { findProgram } from "./shell.ts";
 import {
@@ -323,18 +324,18 @@ test(
   async (t) => {
     await leavesNothing(async () => {
       const trap = temporary("trap");
-      const values = injections.map((inject, index) =>
-        inject(`touch ${trap}/${index}`),
-      );
+      const [substituted, backquoted, next, single, double, line] =
+        injections.map((inject, index) => inject(`touch ${trap}/${index}`));
       const tests = [
-        ...values.map((value) => [value]),
-        ...values.map((value) => [`--${value}`]),
-        ...values.map((value) => ["--rootfs", value]),
-        ...values.map((value) => ["--rootfs", `${value}.tar`]),
-        ...values.map((value) => ["--rootfs", `docker:${value}`]),
-        ...values.map((value) => ["--rootfs", `podman:${value}`]),
+        [next!],
+        [`--${substituted}`],
+        ["--rootfs", double!],
+        ["--rootfs", `${single}.tar`],
+        ["--rootfs", `docker:${substituted}`],
         ["--rootfs", `docker:--privileged`],
-        ["--rootfs", `podman:-v/:/host`],
+        ["--rootfs", `podman:x${next}`],
+        ["--rootfs", `podman:x\n${line}`],
+        ["--rootfs", `podman:${backquoted}`],
         ["--rootfs", ""],
       ].map((flags) =>
         t.test(JSON.stringify(flags), async () => {
@@ -349,5 +350,235 @@ test(
       await Promise.all(tests);
       rmSync(dirname(trap), { recursive: true });
     });
+  },
+);
+
+// ── What is printed
+
+/** Names that move the cursor, retitle the window, or look like a line of the chapter's. */
+const escapes = "\x1b[2J\x1b]0;owned\x07\r\x9b31m\nsudo rm -rf ~\n";
+
+/** Asserts that a screen has these names on it, and that they do nothing there. */
+function assertHarmless(stdout: string) {
+  assert.match(stdout, /owned/);
+  // eslint-disable-next-line no-control-regex
+  assert.doesNotMatch(stdout, /[\x00-\x09\x0b-\x1f\x7f-\x9f]/);
+  assert.doesNotMatch(stdout, /^sudo rm/m);
+}
+
+/** The directories of ours in a TMPDIR, and those that a chapter made in them. */
+function directoriesIn(tmp: string): string[] {
+  const own = (name: string) => /^by-hand\./.test(name);
+  const outer = readdirSync(tmp)
+    .filter(own)
+    .map((name) => join(tmp, name));
+  return outer.flatMap((directory) => [directory, ...directoriesIn(directory)]);
+}
+
+test(
+  "a chapter prints a file's name harmlessly when it holds escape sequences",
+  { skip: cannotRun },
+  async () => {
+    const tmp = temporary();
+    const { status, stdout } = await leavesNothing(() =>
+      run(chapter("chapters/01-chroot.ts", "--yes"), {
+        tmp,
+        env: { NO_COLOR: "1" },
+        once: {
+          prints: /^ldd \/bin\/bash$/m,
+          then: () => {
+            const work = directoriesIn(tmp).at(-1)!;
+            writeFileSync(join(work, "rootfs", escapes), "");
+          },
+        },
+      }),
+    );
+    assert.equal(status, 0);
+    assertHarmless(stdout);
+  },
+);
+
+test(
+  "recovery prints paths and command lines harmlessly when they hold escape sequences",
+  { skip: cannotRun },
+  () =>
+    leavesNothing(async () => {
+      const outer = temporary();
+      const tmp = join(outer, escapes);
+      const space = readlinkSync("/proc/self/ns/pid").replace(/\D/g, "");
+      const left = join(tmp, `by-hand.${space}.${2 ** 30}.1.abcdef`);
+      mkdirSync(left, { recursive: true });
+      const sleeper = spawn("sleep", ["1d"], { argv0: escapes, cwd: left });
+      const ended = once(sleeper, "exit");
+      const { status, stdout } = await run(chapter(path, "--yes"), {
+        ...{ tmp, env: { NO_COLOR: "1" } },
+      });
+      await ended;
+      assert.equal(status, 0);
+      assert.match(stdout, /^It is cleared\.$/m);
+      assertHarmless(stdout);
+      rmSync(dirname(outer), { recursive: true });
+    }),
+);
+
+// ── What others can see
+
+test(
+  "directories are their user's alone, files too, and their names are new each time",
+  { skip: cannotRun },
+  async () => {
+    const modes = new Map<string, number>();
+    const look = (path: string) =>
+      modes.set(path, statSync(path).mode & 0o7777);
+    for (const umask of ["000", "022"]) {
+      const tmp = temporary();
+      const command = ["sh", "-c", `umask ${umask}; exec "$@"`, "-"];
+      const { status } = await leavesNothing(() =>
+        run([...command, ...chapter(path, "--yes")], {
+          tmp,
+          once: {
+            prints: /^mkdir /m,
+            then: () => {
+              for (const directory of directoriesIn(tmp)) {
+                look(directory);
+                for (const entry of readdirSync(directory, {
+                  withFileTypes: true,
+                }))
+                  if (entry.isFile()) look(join(directory, entry.name));
+              }
+            },
+          },
+        }),
+      );
+      assert.equal(status, 0);
+    }
+    const names = [...modes.keys()].map((each) => basename(each));
+    assert.ok(names.includes("state"));
+    for (const [each, mode] of modes) {
+      const expected = basename(each).startsWith("by-hand.") ? 0o700 : 0o600;
+      assert.equal(mode.toString(8), expected.toString(8), each);
+    }
+    const made = names.filter((name) => name.startsWith("by-hand."));
+    assert.equal(new Set(made).size, made.length);
+    for (const name of made) assert.match(name, /\.\w{6}$/);
+  },
+);
+
+// ── What sudo gets
+
+/** A command run by someone whose sudo asks nothing; sudo's log comes after what it printed. */
+function withSudo(settings: string, command: string[]): string[] {
+  const script = `
+    reader=\${SUDO_UID:-65534}
+    mount -t tmpfs -o mode=755 none /etc/sudoers.d
+    echo "#$reader ALL=(ALL) NOPASSWD: ALL
+    Defaults ${settings}
+    Defaults logfile=/etc/sudoers.d/log.txt, loglinelen=0, !syslog" > /etc/sudoers.d/test
+    chmod 440 /etc/sudoers.d/test
+    chown "$reader" "$TMPDIR"
+    setpriv --reuid="$reader" --regid="$reader" --clear-groups "$@" || status=$?
+    if [ -e /etc/sudoers.d/log.txt ]; then sed 's/^/logged: /' /etc/sudoers.d/log.txt; fi
+    exit $status`;
+  const asRoot = mode === "sudo" ? ["sudo", "-n", "--preserve-env=TMPDIR"] : [];
+  return [
+    ...asRoot,
+    "unshare",
+    "--mount",
+    "bash",
+    "-ec",
+    script,
+    "-",
+    ...command,
+  ];
+}
+
+const noSudo =
+  (mode === "rootless" && "needs root, or a sudo that asks nothing") ||
+  cannotRun ||
+  missingTools("sudo") ||
+  (mode === "root" &&
+    !succeeds(
+      "setpriv",
+      "--reuid=65534",
+      "--clear-groups",
+      "test",
+      "-r",
+      file(path),
+    ) &&
+    "the reader who uses sudo cannot read this checkout");
+
+/** What sudo is asked for besides the lines that are shown: probes, then the clean-up. */
+const unshown = [
+  /^true$/,
+  /^unshare --mount --uts --ipc --net --pid --fork --mount-proc true$/,
+  /^unshare --mount mount -t overlay overlay -o lowerdir=try\S+ try\/merged$/,
+  /^rm -rf --one-file-system try$/,
+  /^find \/proc /,
+  /^kill -9 [\d ]+$/,
+  /^umount (--lazy )? *\/\S+\/by-hand\.\S+$/,
+  /^rm -rf --one-file-system \/\S+\/by-hand\.[\d.]+\w{6}$/,
+];
+
+/** Matches what sudo logs when it gets the command of a line. */
+function loggedFor(line: string): RegExp {
+  const command = /\bsudo (.*?)( &?>.*)?$/.exec(line)![1]!;
+  const quoted = command.replace(/[^\w "$]/g, "\\$&");
+  const filled = quoted
+    .replace(/"?\$WORK"?/, "/\\S+/by-hand\\.\\w{6}")
+    .replace(/"?\$\w+"?/, "\\d+");
+  return new RegExp(`^${filled}$`);
+}
+
+test(
+  "sudo gets the commands of the lines that are shown, and no others but probes and clean-up",
+  { skip: noSudo, concurrency: 4 },
+  async (t) => {
+    await leavesNothing(async () => {
+      const names = ["01-chroot", "02-unshare", "03-nsenter", "04-overlay"];
+      const tests = names.map((name) =>
+        t.test(name, async () => {
+          const path = file(`chapters/${name}.ts`);
+          const { stdout: script } = await run(tsx(path, "--print"));
+          const shown = typedLines(script)
+            .filter((line) => /\bsudo /.test(line))
+            .map(loggedFor);
+          const { status, stdout } = await run(
+            withSudo("env_reset", tsx(path, "--yes")),
+          );
+          assert.equal(status, 0, stdout);
+          const entries = stdout.match(/^logged: .*$/gm) ?? [];
+          const commands = entries.map(
+            (entry) =>
+              / ; COMMAND=\/\S*?([^/ ]+( .*)?)$/.exec(entry)?.[1] ?? entry,
+          );
+          for (const entry of entries) assert.doesNotMatch(entry, / ; ENV=/);
+          for (const command of commands)
+            if (shown[0]?.test(command)) shown.shift();
+            else
+              assert.ok(
+                unshown.some((pattern) => pattern.test(command)),
+                command,
+              );
+          assert.deepEqual(shown, []);
+        }),
+      );
+      await Promise.all(tests);
+    });
+  },
+);
+
+test(
+  "a chapter refuses --yes when sudo wants a terminal",
+  { skip: noSudo },
+  async () => {
+    const { status, stderr } = await leavesNothing(() =>
+      run(withSudo("requiretty", tsx(file(path), "--yes"))),
+    );
+    assert.equal(status, 2);
+    assert.match(
+      stderr,
+      /with --yes nobody answers sudo, which says: .*\btty\b/,
+    );
+    assert.match(stderr, /leave out --yes/);
   },
 );
