@@ -75,7 +75,8 @@ function run(command: string[], env: NodeJS.ProcessEnv = {}): string {
     command.slice(1),
     {
       ...{ cwd: directory, encoding: "utf8", maxBuffer: 1 << 28 },
-      env: { ...process.env, ...env },
+      // Below 2, a bash that node starts reads ~/.bashrc, which may take any time.
+      env: { ...process.env, SHLVL: "2", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     },
   );
