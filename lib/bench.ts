@@ -380,4 +380,7 @@ console.log(
 );
 console.log("|---|---|---|---|---|---|---|");
 for (const row of rows())
-  if (`${row.measure} ${row.against}`.includes(only)) await report(row);
+  if (`${row.measure} ${row.against}`.includes(only))
+    await report(row).catch(({ message }: Error) =>
+      console.log(`| ${row.measure} | ${row.against} | failed: ${message} |`),
+    );
