@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bold, green, red } from "kleur/colors";
 import { ProcessOutput, quote } from "zx/core";
+import type { Desk } from "./challenge.ts";
 import { clear, leftovers, makeDirectory } from "./cleanup.ts";
 import {
   findContainer,
@@ -36,8 +37,9 @@ import {
   type ForeignSource,
   type Source,
 } from "./rootfs.ts";
-import { print, Stopped } from "./screen.ts";
+import { pick, print, Stopped } from "./screen.ts";
 import {
+  asJob,
   findProgram,
   handOver,
   openShell,
@@ -65,7 +67,7 @@ interface Abilities {
   joins?: string[];
 }
 
-type Tale = (verbs: Verbs) => Promise<void>;
+type Tale = (verbs: Verbs, desk?: Desk) => Promise<void>;
 
 const options = {
   yes: { type: "boolean", short: "y" },
@@ -73,11 +75,12 @@ const options = {
   rootless: { type: "boolean" },
   rootfs: { type: "string", default: "host" },
   container: { type: "string" },
+  challenge: { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
 
 const usage =
-  "[--yes | --print | --help] [--rootless] [--rootfs SOURCE] [--container NAME]";
+  "[--yes | --print | --help] [--rootless] [--rootfs SOURCE] [--container NAME] [--challenge]";
 
 const help = `Options
   -y, --yes            ask nothing, run every step; needs no terminal
@@ -89,6 +92,8 @@ const help = `Options
                        docker:IMAGE, podman:IMAGE   an image
                        PATH.tar[.gz|.xz|.zst]       an archive
       --container NAME chapter 3: join this container of Docker's or Podman's, too
+      --challenge      take a further challenge of this chapter; with --yes or --print,
+                       be shown how each is solved
   -h, --help           show this text
 
 Exit status
@@ -115,15 +120,17 @@ export async function chapter(
       process.exit(code === "EIO" ? 129 : 1),
     );
   try {
-    await start(readHeader(fileURLToPath(url)), tale, abilities);
+    await start(url, tale, abilities);
   } catch (error) {
     process.exitCode = explain(error);
   }
 }
 
-/** A chapter, as its command line asks for it. */
+/** A chapter or a challenge of it, as the command line asks for it. */
 interface Telling {
   header: Header;
+  /** Programs of this machine that it takes, besides those its lines are known to. */
+  needs?: string[];
   tale: Tale;
   /** Whether there is a reader to ask. */
   ask: boolean;
@@ -133,7 +140,8 @@ interface Telling {
   container?: Container;
 }
 
-async function start(header: Header, tale: Tale, { joins }: Abilities) {
+async function start(url: string, tale: Tale, { joins }: Abilities) {
+  const header = readHeader(fileURLToPath(url));
   const flags = readFlags(header);
   if (flags.help) return console.log(`${header.text}\n\n${help}`);
   if (flags.container && !joins)
@@ -143,6 +151,11 @@ async function start(header: Header, tale: Tale, { joins }: Abilities) {
   if (flags.container && flags.rootless)
     throw new CannotStart(
       "--container takes root: from a user namespace of your own nobody joins a container that is outside of it. Leave out --rootless.",
+    );
+
+  if (flags.challenge && (flags.container || flags.rootfs !== "host"))
+    throw new CannotStart(
+      "A challenge is made of this machine's own programs. Leave out --rootfs and --container.",
     );
 
   const source = parseSource(flags.rootfs, !flags.rootless);
@@ -158,8 +171,10 @@ async function start(header: Header, tale: Tale, { joins }: Abilities) {
       : undefined,
   };
   const { teller, script, lines } = scribe();
-  const programs = await tell(teller, telling);
-  if (flags.print) return console.log(printable(header, script));
+  const tellings = flags.challenge ? await challenges(url, telling) : [telling];
+  const programs: string[] = [];
+  for (const each of tellings) programs.push(...(await tell(teller, each)));
+  if (flags.print) return console.log(printable(tellings[0]!.header, script));
 
   requireLinux();
   if (telling.ask && !(process.stdin.isTTY && process.stdout.isTTY))
@@ -176,7 +191,69 @@ async function start(header: Header, tale: Tale, { joins }: Abilities) {
   if (flags.rootless) return walkSandboxed(telling);
   const hint =
     joins && !flags.container && ["docker", "podman"].some(findProgram);
-  await walk(telling, lines, programs, hint ? joinToo : "");
+  await walk(
+    telling,
+    lines,
+    programs,
+    hint ? joinToo : "",
+    async (tell, told) => {
+      if (flags.challenge && telling.ask) return tell(await pickOne(tellings));
+      for (const each of tellings) await tell(each);
+      if (flags.challenge) return;
+      const challenge = telling.ask && (await offerChallenge(url, telling));
+      print(green(`\nTold to the end. Claims that held: ${told.claims}.`));
+      if (challenge) await tell(challenge);
+    },
+  );
+}
+
+/** A chapter's challenges, to be told like the chapter. */
+async function challenges(url: string, chapter: Telling): Promise<Telling[]> {
+  // Loaded when wanted only, so that a chapter starts as fast without.
+  const { challengesOf, take, tellSolution } = await import("./challenge.ts");
+  const { header, ask } = chapter;
+  return (await challengesOf(url)).map((challenge) => ({
+    header: {
+      ...header,
+      title: challenge.title,
+      summary: `Challenge: ${challenge.title}. ${challenge.goal}`,
+      run: `${header.run} --challenge`,
+    },
+    ask,
+    needs: challenge.needs,
+    tale: (verbs, desk) =>
+      desk ? take(challenge, verbs, desk) : tellSolution(challenge, verbs),
+  }));
+}
+
+/** Has the reader pick a challenge, or `none` if that is offered. */
+async function pickOne(
+  tellings: Telling[],
+  none: string,
+): Promise<Telling | undefined>;
+async function pickOne(tellings: Telling[]): Promise<Telling>;
+async function pickOne(tellings: Telling[], none?: string) {
+  if (!none && tellings.length === 1) return tellings[0];
+  const titles = tellings.map(({ header }) => header.title);
+  const options = [...titles, ...(none ? [none] : [])].map((title) => ({
+    value: title,
+    label: title,
+  }));
+  print();
+  const picked = await pick("Take a further challenge?", options, none);
+  return tellings.find(({ header }) => header.title === picked);
+}
+
+/** After a walk: the challenge that the reader picks, if any. */
+async function offerChallenge(url: string, chapter: Telling) {
+  if (!existsSync(fileURLToPath(url).replace(/\.ts$/, ".challenges.ts")))
+    return;
+  const telling = await pickOne(await challenges(url, chapter), "Not now");
+  if (telling) {
+    const { teller, lines } = scribe();
+    requireTools(lines, await tell(teller, telling));
+  }
+  return telling;
 }
 
 const joinToo = `This machine has Docker or Podman. With --container NAME the chapter also joins a
@@ -217,17 +294,18 @@ function readFlags(header: Header) {
  */
 async function tell(
   teller: Teller,
-  { header, tale, source: foreign, image, container }: Telling,
+  { header, needs = [], tale, source: foreign, image, container }: Telling,
+  desk?: Desk,
 ) {
   const { say, $ } = teller;
-  const programs: string[] = [];
+  const programs = [...needs];
 
   say`${header.summary}`;
   say`Everything happens in a directory of its own, which is removed at the end. mktemp -d makes one
     with a new name, -t where temporary files belong.`;
   await $`WORK=$(mktemp -d -t by-hand.XXXXXX); cd "$WORK"`;
 
-  await tale({
+  const verbs: Verbs = {
     ...teller,
     rootfs(directory, source) {
       programs.push(...source.programs);
@@ -236,7 +314,8 @@ async function tell(
     shell: foreign ? "sh" : "bash",
     image,
     container,
-  });
+  };
+  await tale(verbs, desk);
 
   await teller.part`Leave nothing behind`;
   say`Never remove a directory with something mounted below it: rm would go on in there. So look first, and only then remove.`;
@@ -263,12 +342,20 @@ function printable(header: Header, script: string[]) {
 
 const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
 
-/** Tells a chapter in a directory of our own, and clears that however it ends. */
+/**
+ * Tells a chapter in a directory of our own, and clears that however it ends.
+ *
+ * @param story tells it with what it is handed, or challenges of it
+ */
 async function walk(
   telling: Telling,
   lines: string[],
   programs: string[],
   hint: string,
+  story: (
+    tell: (telling: Telling) => Promise<unknown>,
+    told: { claims: number },
+  ) => Promise<unknown>,
 ) {
   const { header, ask, source, image, container } = telling;
   const privilege = findPrivilege();
@@ -304,10 +391,12 @@ async function walk(
   }
   if (source) await lookInto(source, shell, programs, lines);
   if (hint) teller.say`${hint}`;
-  await tell(teller, telling).catch((error: unknown) => {
-    throw whyEarly(error, directory, container);
-  });
-  print(green(`\nTold to the end. Claims that held: ${told.claims}.`));
+  const desk: Desk = { shell, privilege, ask, authenticate };
+  await story((each) => tell(teller, each, desk), told).catch(
+    (error: unknown) => {
+      throw whyEarly(error, directory, container);
+    },
+  );
 }
 
 /** Tries, as root, what a chapter's lines will need. */
@@ -348,7 +437,7 @@ async function lookInto(
 }
 
 const rootless = `You are root in a user namespace only: outside of it you are who you
-  were. Process 1 is this chapter. When it ends, the kernel ends all others in here and takes
+  were. Process 1 is the shell that this chapter runs in. When it ends, the kernel ends all others in here and takes
   every mount away. Out of reach stays what belongs to the real root, such as the host's mounts.`;
 
 /** Starts this chapter again where the reader is root, and clears up after it. */
@@ -356,6 +445,7 @@ async function walkSandboxed({ ask, source }: Telling) {
   requireSandbox();
   const { directory, shell } = openDirectory("root");
   let unshare: number | undefined;
+  let stopped: number | undefined;
   process.on("exit", () => {
     if (unshare) endSandbox(unshare);
     const left = clear(directory, shell, false);
@@ -364,8 +454,10 @@ async function walkSandboxed({ ask, source }: Telling) {
   for (const [name, status] of Object.entries(signals))
     process.on(name, () => {
       if (!unshare) process.exit(status);
+      stopped = status;
       // The chapter knows best how to stop, and sets the terminal right.
-      for (const child of children(unshare)) process.kill(child, name);
+      for (const bash of children(unshare))
+        for (const chapter of children(bash)) process.kill(chapter, name);
       setTimeout(() => process.exit(status), 3000).unref();
     });
 
@@ -377,14 +469,14 @@ async function walkSandboxed({ ask, source }: Telling) {
     // Of an option that is given twice, the last one counts.
     again.push("--rootfs", join(directory, "image.tar"));
   }
-  const command = [...runtime(), ...again];
-  const chapter = handOver(`exec ${sandbox} ${command.map(quote).join(" ")}`, {
-    TMPDIR: directory,
-  });
+  // Process 1 is a bash, whose job the chapter is: so it can take back the terminal.
+  const job = ["bash", "-c", asJob('"$@"'), "bash"];
+  const command = [...job, ...runtime(), ...again].map(quote).join(" ");
+  const chapter = handOver(`exec ${sandbox} ${command}`, { TMPDIR: directory });
   unshare = chapter.pid;
   const { exitCode } = await chapter;
   unshare = undefined;
-  process.exitCode = exitCode ?? 1;
+  process.exitCode = stopped ?? exitCode ?? 1;
 }
 
 /** Makes a directory of our own, and opens a shell in it. */

@@ -129,19 +129,27 @@ export function clear(
 /** sudo for a clean-up: where no terminal is, nobody can answer it, so it must not ask. */
 const silentSudo = () => (process.stdin.isTTY ? "sudo " : "sudo -n ");
 
-/** The processes, as pids, whose root or working directory is in a directory of ours. */
+/**
+ * The processes, as pids, whose root or working directory is in a directory of ours.
+ *
+ * After pivot_root both read / from outside. Then it is the mount on a process's /
+ * that names the directory. Others' mounts do not count: whoever was started
+ * meanwhile in a mount namespace of its own may have a copy of ours.
+ */
 export function residents(
   directory: string,
   shell: Shell,
   asRoot: string,
 ): number[] {
   // Where /proc hides other users' processes (hidepid), only root's own find sees them all.
-  const links = asRoot
-    ? "/proc -mindepth 2 -maxdepth 2 '(' -name root -o -name cwd ')'"
-    : "/proc/[0-9]*/root /proc/[0-9]*/cwd -maxdepth 0";
+  const files = asRoot
+    ? "/proc -mindepth 2 -maxdepth 2 '(' -name root -o -name cwd -o -name mountinfo ')'"
+    : "/proc/[0-9]*/root /proc/[0-9]*/cwd /proc/[0-9]*/mountinfo -maxdepth 0";
   // Our directories' names are unique and free of glob characters; their parents' may not be.
+  const name = basename(directory);
+  const onRoot = `^([^ ]+ ){3}([^ ]*/${name}[^ ]* / |[^ ]+ / .*/${name})`;
   const found = shell.runSync(
-    `${asRoot}find ${links} -lname '*/${basename(directory)}*' 2>/dev/null`,
+    `${asRoot}find ${files} '(' -lname '*/${name}*' -print -o -name mountinfo -exec grep -slE '${onRoot}' {} + ')' 2>/dev/null`,
   );
   const pids = found.stdout.match(/(?<=^\/proc\/)\d+/gm) ?? [];
   return [...new Set(pids)].map(Number);

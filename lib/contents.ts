@@ -11,7 +11,7 @@ import { quote } from "zx/core";
 import { readHeader } from "./header.ts";
 import { runtime } from "./kernel.ts";
 import { pick, print, Stopped } from "./screen.ts";
-import { handOver } from "./shell.ts";
+import { asJob, handOver } from "./shell.ts";
 
 const directory = fileURLToPath(new URL("../chapters", import.meta.url));
 const chapters = readdirSync(directory)
@@ -65,7 +65,7 @@ async function walk(file: string): Promise<boolean> {
   // Ctrl-C in a chapter is for the chapter.
   const ignore = () => {};
   process.on("SIGINT", ignore);
-  const { ok } = await handOver(`exec ${command.map(quote).join(" ")}`, {});
+  const { ok } = await handOver(asJob(command.map(quote).join(" ")), {});
   process.off("SIGINT", ignore);
   return ok;
 }

@@ -29,9 +29,13 @@ const chapters = [
   "chapters/04-overlay.ts",
 ];
 
-/** Where this user's Podman keeps its images: below the real home. */
-const { HOME, XDG_RUNTIME_DIR } = process.env;
-const env = { HOME, XDG_RUNTIME_DIR };
+/** Where this user's Podman keeps its images, and what it knows of running containers. */
+const env = {
+  HOME: process.env.HOME,
+  XDG_RUNTIME_DIR:
+    process.env.XDG_RUNTIME_DIR ??
+    join(tmpdir(), `podman-run-${process.getuid?.()}`),
+};
 
 const directory = mkdtempSync(join(tmpdir(), "by-hand-images."));
 after(() => rmSync(directory, { recursive: true }));
@@ -185,7 +189,7 @@ for (const name of ["docker", "podman"] as const) {
             `${command} run --detach --rm --network none --name ${container} ${image} sleep 1d`,
           );
         const stop = () =>
-          succeeds("bash", "-c", `${command} rm --force ${container}`);
+          succeeds("bash", "-c", `${command} kill ${container}`);
         after(stop);
 
         test("joins it, as exec does", async () => {

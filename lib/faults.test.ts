@@ -269,9 +269,11 @@ function teller(pid: number): number {
   return sandbox ? children(sandbox)[0]! : pid;
 }
 
+/** A child that still runs, by the name of its program. */
 function childNamed(name: string, pid: number): number | undefined {
-  return children(pid).find(
-    (child) => read(`/proc/${child}/comm`) === `${name}\n`,
+  const running = new RegExp(`^\\d+ \\(${name}\\) [^Z]`);
+  return children(pid).find((child) =>
+    running.test(read(`/proc/${child}/stat`)),
   );
 }
 
@@ -504,7 +506,7 @@ test(
           const name = `${way.name}: ${some.length} in ${basename(chapter.path)}`;
           return t.test(name, async () => {
             const wrong = await endEach(way, some);
-            leftOvers += wrong.length;
+            leftOvers += wrong.filter((each) => / left /.test(each)).length;
             assert.deepEqual(wrong, []);
           });
         }),
@@ -539,11 +541,14 @@ test(
             (_, each) => `marker${each}`,
           );
           for (const name of names) writeFileSync(join(markers, name), name);
-          const bind = (tmp: string) => mountInside(tmp, markers);
-          assert.deepEqual(await endEach(way, [point], bind), []);
-          for (const name of names)
-            assert.equal(readFileSync(join(markers, name), "utf8"), name);
-          rmSync(dirname(markers), { recursive: true });
+          try {
+            const bind = (tmp: string) => mountInside(tmp, markers);
+            assert.deepEqual(await endEach(way, [point], bind), []);
+            for (const name of names)
+              assert.equal(readFileSync(join(markers, name), "utf8"), name);
+          } finally {
+            rmSync(dirname(markers), { recursive: true });
+          }
         });
       });
       await Promise.all(ends);
@@ -722,6 +727,7 @@ describe("the next start", { skip: cannotRun }, () => {
           await reader.sees(question);
           mkdirSync(tmp, { recursive: true });
           assert.doesNotMatch(await start(tmp), killed);
+          reader.types(keys.enter);
           await agree(reader);
         },
       );

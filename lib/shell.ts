@@ -10,6 +10,7 @@
 import { openSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
+import { Readable } from "node:stream";
 import { $ as zx, type Options, type ProcessOutput } from "zx/core";
 
 /** How a line that begins with `sudo` gets root: by sudo, or by being root already. */
@@ -29,6 +30,11 @@ export interface Shell {
   atTerminal(line: string): Promise<ProcessOutput>;
   /** Runs one line while node waits, as an exit hook must; its errors are shown. */
   runSync(line: string): ProcessOutput;
+  /**
+   * Called, and waited for, while what a line has made is still there: after
+   * the line, or before the last thing is typed into the shell that it opened.
+   */
+  moment?: (typed: boolean) => Promise<void>;
 }
 
 /**
@@ -46,20 +52,32 @@ export function openShell(directory: string, privilege: Privilege): Shell {
   });
   const sudo = privilege === "root" ? 'sudo() { "$@"; }; ' : "";
 
-  return {
+  async function* type(lines: string[]) {
+    yield ["exec 2>&1; set -v", ...lines.slice(0, -1), ""].join("\n");
+    await shell.moment?.(true);
+    yield `${lines.at(-1)}\n`;
+  }
+
+  const shell: Shell = {
     directory,
 
-    run(line, typed) {
+    async run(line, typed) {
       // The shell echoes each typed line on standard error: one pipe keeps it above its output.
       // Again inside, for docker exec carries the two streams apart.
       const session: Partial<Options> = typed
-        ? { input: ["exec 2>&1; set -v", ...typed, ""].join("\n") }
+        ? {
+            input: shell.moment
+              ? Readable.from(type(typed))
+              : ["exec 2>&1; set -v", ...typed, ""].join("\n"),
+          }
         : {};
-      return zx({
+      const output = await zx({
         ...{ ...settings, ...session, cwd: directory },
         prefix: sudo + carryOn + (typed ? "exec 2>&1\n" : ""),
         stdio: [typed ? "pipe" : "ignore", "pipe", "pipe", state],
       })(verbatim(line));
+      if (!typed) await shell.moment?.(false);
+      return output;
     },
 
     atTerminal(line) {
@@ -67,7 +85,7 @@ export function openShell(directory: string, privilege: Privilege): Shell {
         ...{ ...settings, cwd: directory },
         prefix: sudo + carryOn,
         stdio: ["inherit", "inherit", "inherit", state],
-      })(verbatim(line));
+      })(verbatim(asJob(line)));
     },
 
     runSync(line) {
@@ -77,6 +95,7 @@ export function openShell(directory: string, privilege: Privilege): Shell {
       })(verbatim(line));
     },
   };
+  return shell;
 }
 
 /**
@@ -88,12 +107,22 @@ export function openShell(directory: string, privilege: Privilege): Shell {
 const carryOn = `. /dev/fd/3; trap '{ echo "cd \${PWD@Q}" && export -p; } > /dev/fd/3 || exit 1' EXIT; set -a\n`;
 
 /**
+ * With job control, bash lends the terminal to a line and takes it back. A
+ * shell in another pid namespace cannot hand it back by itself.
+ */
+export const asJob = (line: string) => `set -m\n${line}\nexit`;
+
+/**
  * Runs one line by itself, in no directory of ours, while node waits.
  *
  * @returns zx's own answer, whether the line succeeded or not
  */
 export function tryOut(line: string): ProcessOutput {
-  return zx.sync({ ...base(readersEnvironment()), prefix: "" })(verbatim(line));
+  // Called from within another line of zx's, it would be given the input of that one.
+  const settings = { prefix: "", input: undefined };
+  return zx.sync({ ...base(readersEnvironment()), ...settings })(
+    verbatim(line),
+  );
 }
 
 /**
@@ -142,6 +171,8 @@ function readersEnvironment(): NodeJS.ProcessEnv {
     ...podmansState(),
     ...Object.fromEntries(kept),
     PATH: searchPath().join(":"),
+    // What is typed into a shell in a chapter is nobody's history.
+    HISTFILE: "",
     // Below 2, a bash whose input is a socket (node's pipes are) reads ~/.bashrc.
     SHLVL: "1",
   };

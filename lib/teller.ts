@@ -268,8 +268,7 @@ export function guide(
         print("Type these, or whatever you like:\n");
         lines.forEach((each) => print(bold(cyan(each))));
         print();
-        // As a job: from another pid namespace a shell cannot hand the terminal back.
-        await shell.atTerminal(`set -m; ${line}`);
+        await shell.atTerminal(line);
         print("\nThe same lines once more, so that there is a record of them:");
       }
       const output = await shell.run(line, lines);
