@@ -65,7 +65,6 @@ describe("chapter() refuses", () => {
     "stray",
     "--rootfs",
     "--container",
-    "--challenge",
   ])
     test(`${wrong}, names it, and shows the usage`, async () => {
       const why = await refusal(tsx(file(path), "--yes", wrong));

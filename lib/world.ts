@@ -138,14 +138,19 @@ export function openWorld(directory: string, memory: string, asRoot: string) {
         each.places.some((place) => place.includes(name))
       )
         kin.add(each.pid);
-    return found.filter(
-      (each) =>
-        kin.has(each.pid) &&
+    const settled = new Set<number>();
+    return found.filter((each) => {
+      const stays =
         // What has ended meanwhile has none of these.
         each.root &&
         each.numbers.length > 0 &&
-        (!news.includes(each) || again.includes(key(each))),
-    );
+        (!news.includes(each) || again.includes(key(each))) &&
+        // Whose parent is on its way is so, too: nobody is seen without what is above.
+        (settled.has(each.parent) ||
+          !found.some(({ pid }) => pid === each.parent));
+      if (stays) settled.add(each.pid);
+      return stays && kin.has(each.pid);
+    });
   }
 
   return {
