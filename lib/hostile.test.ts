@@ -361,7 +361,6 @@ const escapes = "\x1b[2J\x1b]0;owned\x07\r\x9b31m\nsudo rm -rf ~\n";
 /** Asserts that a screen has these names on it, and that they do nothing there. */
 function assertHarmless(stdout: string) {
   assert.match(stdout, /owned/);
-  // eslint-disable-next-line no-control-regex
   assert.doesNotMatch(stdout, /[\x00-\x09\x0b-\x1f\x7f-\x9f]/);
   assert.doesNotMatch(stdout, /^sudo rm/m);
 }
@@ -410,14 +409,17 @@ test(
       mkdirSync(left, { recursive: true });
       const sleeper = spawn("sleep", ["1d"], { argv0: escapes, cwd: left });
       const ended = once(sleeper, "exit");
-      const { status, stdout } = await run(chapter(path, "--yes"), {
-        ...{ tmp, env: { NO_COLOR: "1" } },
-      });
-      await ended;
-      assert.equal(status, 0);
-      assert.match(stdout, /^It is cleared\.$/m);
-      assertHarmless(stdout);
-      rmSync(dirname(outer), { recursive: true });
+      try {
+        const { status, stdout } = await run(chapter(path, "--yes"), {
+          ...{ tmp, env: { NO_COLOR: "1" } },
+        });
+        await ended;
+        assert.equal(status, 0);
+        assert.match(stdout, /^It is cleared\.$/m);
+        assertHarmless(stdout);
+      } finally {
+        rmSync(dirname(outer), { recursive: true });
+      }
     }),
 );
 
@@ -467,8 +469,10 @@ test(
 // ── What sudo gets
 
 /** A command run by someone whose sudo asks nothing; sudo's log comes after what it printed. */
-function withSudo(settings: string, command: string[]): string[] {
+function withSudo(settings: string, tmp: string, command: string[]): string[] {
+  // The path as an argument: TMPDIR does not get through sudo.
   const script = `
+    export TMPDIR=$1; shift
     reader=\${SUDO_UID:-65534}
     mount -t tmpfs -o mode=755 none /etc/sudoers.d
     echo "#$reader ALL=(ALL) NOPASSWD: ALL
@@ -488,6 +492,7 @@ function withSudo(settings: string, command: string[]): string[] {
     "-ec",
     script,
     "-",
+    tmp,
     ...command,
   ];
 }
@@ -542,9 +547,9 @@ test(
           const shown = typedLines(script)
             .filter((line) => /\bsudo /.test(line))
             .map(loggedFor);
-          const { status, stdout } = await run(
-            withSudo("env_reset", tsx(path, "--yes")),
-          );
+          const tmp = temporary();
+          const command = withSudo("env_reset", tmp, tsx(path, "--yes"));
+          const { status, stdout } = await run(command, { tmp });
           assert.equal(status, 0, stdout);
           const entries = stdout.match(/^logged: .*$/gm) ?? [];
           const commands = entries.map(
@@ -571,9 +576,9 @@ test(
   "a chapter refuses --yes when sudo wants a terminal",
   { skip: noSudo },
   async () => {
-    const { status, stderr } = await leavesNothing(() =>
-      run(withSudo("requiretty", tsx(file(path), "--yes"))),
-    );
+    const tmp = temporary();
+    const command = withSudo("requiretty", tmp, tsx(file(path), "--yes"));
+    const { status, stderr } = await leavesNothing(() => run(command, { tmp }));
     assert.equal(status, 2);
     assert.match(
       stderr,

@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -263,10 +264,18 @@ function read(path: string): string {
   }
 }
 
-/** The process that tells a chapter: in rootless mode, process 1 of its sandbox. */
+/** The process that tells a chapter: in rootless mode, one in its sandbox. */
 function teller(pid: number): number {
   const sandbox = childNamed("unshare", pid);
-  return sandbox ? children(sandbox)[0]! : pid;
+  const inside = sandbox ? children(sandbox).flatMap(children) : [];
+  const node = realpathSync(process.execPath);
+  return (
+    inside.find(
+      (each) =>
+        existsSync(`/proc/${each}/exe`) &&
+        realpathSync(`/proc/${each}/exe`) === node,
+    ) ?? pid
+  );
 }
 
 /** A child that still runs, by the name of its program. */
@@ -296,9 +305,11 @@ const fullDisk: Way["points"] = ({ path }) =>
   ].map((name) => ({
     name,
     async end(tmp) {
-      const asReader = `\${SUDO_UID:+setpriv --reuid=$SUDO_UID --regid=$SUDO_GID --init-groups}`;
-      const script = `mount -t tmpfs -o "$1" none "$TMPDIR" && shift || exit
-        ${asReader} "$@"; status=$?
+      // The path as an argument: TMPDIR does not get through sudo.
+      const script = `mount -t tmpfs -o "$1" none "$2" || exit 99
+        export TMPDIR=$2; shift 2
+        \${SUDO_UID:+setpriv --reuid=$SUDO_UID --regid=$SUDO_GID --init-groups} "$@"
+        status=$?
         ls -A "$TMPDIR" | sed 's/^/left: /'
         grep -o " $TMPDIR/[^ ]*" /proc/self/mountinfo | sed 's/^/left:/'
         exit $status`;
@@ -306,8 +317,9 @@ const fullDisk: Way["points"] = ({ path }) =>
         mode === "sudo"
           ? ["sudo", "-n", "--preserve-env", "unshare", "--mount"]
           : ownMounts;
+      const command = ["bash", "-c", script, "-", name, tmp];
       const { status, stdout, stderr } = await run(
-        [...disk, "bash", "-c", script, "-", name, ...chapter(path, "--yes")],
+        [...disk, ...command, ...chapter(path, "--yes")],
         { tmp, env: { TSX_DISABLE_CACHE: "1" } },
       );
       assert.doesNotMatch(stdout, /^left: /m);
