@@ -301,6 +301,7 @@ export async function atTerminal(
 interface Process {
   pid: number;
   parent: number;
+  session: number;
   name: string;
   /** Tells it from a later process with the same pid. */
   started: string;
@@ -310,8 +311,10 @@ interface Machine {
   /** Mounts, host name, network interfaces, temporary files. */
   facts: Set<string>;
   processes: Map<number, Process>;
-  /** Links in /proc/PID/ns, by pid. */
+  /** Where the links in /proc/PID/ns lead, by pid. */
   namespaces: [pid: number, namespace: string][];
+  /** The processes whose root or working directory is one of ours. */
+  residents: Set<number>;
 }
 
 /**
@@ -352,11 +355,7 @@ function machine(): Machine {
     ...readdirSync("/sys/class/net").map((name) => `interface ${name}`),
     ...files.map((name) => `file ${name}`),
   ];
-  return {
-    facts: new Set(facts),
-    processes: processes(),
-    namespaces: namespaces(),
-  };
+  return { facts: new Set(facts), processes: processes(), ...links() };
 }
 
 /** A flag in /proc/PID/stat: see proc_pid_stat(5), and linux/sched.h. */
@@ -369,13 +368,14 @@ function processes(): Map<number, Process> {
     const stat = read(`/proc/${pid}/stat`);
     const [, name = "", rest = ""] = /\((.*)\) (.*)/s.exec(stat) ?? [];
     const fields = rest.split(" ");
-    const [state, parent, , , , , flags] = fields;
+    const [state, parent, , session, , , flags] = fields;
     // One that is ending holds nothing. It can take for ever to be gone: in a
     // container, process 1 may be a program that reaps no orphans.
     const isEnding = state === "Z" || Number(flags) & PF_EXITING;
     const started = fields[19] ?? "";
-    if (stat && !isEnding)
-      found.set(pid, { pid, parent: Number(parent), name, started });
+    if (!stat || isEnding) continue;
+    const [above, leader] = [Number(parent), Number(session)];
+    found.set(pid, { pid, parent: above, session: leader, name, started });
   }
   return found;
 }
@@ -389,17 +389,22 @@ function read(path: string): string {
   }
 }
 
-/** Those of all processes; without root only one's own can be read. */
-function namespaces(): Machine["namespaces"] {
+/** What can be read of all processes; without root only one's own can be. */
+function links(): Pick<Machine, "namespaces" | "residents"> {
   const sudo = mode === "sudo" ? "sudo -n" : "";
   const listing = execFileSync("bash", [
     "-c",
     // A process may end meanwhile, and others' may be out of reach.
-    `${sudo} find /proc/[0-9]*/ns -type l -printf '%p %l\\n' 2>/dev/null; true`,
+    `${sudo} find /proc/[0-9]*/{ns,root,cwd} -type l -printf '%p %l\\n' 2>/dev/null; true`,
   ]).toString();
-  return [...listing.matchAll(/^\/proc\/(\d+)\S+ (.*)$/gm)].map(
-    ([, pid, namespace]) => [Number(pid), namespace!],
-  );
+  const namespaces: Machine["namespaces"] = [];
+  const residents = new Set<number>();
+  for (const [, pid, kind, target = ""] of listing.matchAll(
+    /^\/proc\/(\d+)\/(\w+)\S* (.*)$/gm,
+  ))
+    if (kind === "ns") namespaces.push([Number(pid), target]);
+    else if (target.startsWith(scratch)) residents.add(Number(pid));
+  return { namespaces, residents };
 }
 
 /** What is on one machine and not on the other, one by one. */
@@ -408,13 +413,16 @@ function differences(before: Machine, after: Machine): string[] {
     before.processes.get(pid)?.started === started;
 
   /** Whether a new process comes from the test, and not from something else on this machine. */
-  function isOurs({ parent, name }: Process): boolean {
+  function isOurs({ pid, parent, session, name }: Process): boolean {
     if (engines.test(name)) return false;
+    if (parent === process.pid || after.residents.has(pid)) return true;
     const above = after.processes.get(parent);
     if (!above) return false;
     if (!isOld(above)) return isOurs(above);
     // Whose parent is gone becomes a child of pid 1, or of the user's systemd.
-    return [1, process.pid].includes(parent) || above.name === "systemd";
+    // What those start themselves is in their session, or leads one.
+    const adopts = parent === 1 || above.name === "systemd";
+    return adopts && ![pid, above.session].includes(session);
   }
 
   const processes = [...after.processes.values()];

@@ -26,7 +26,7 @@ import {
 } from "node:timers/promises";
 import { promisify } from "node:util";
 import { type IPty, spawn as spawnAtTerminal } from "@lydell/node-pty";
-import { children, mountsBelow, startTime } from "../kernel.ts";
+import { children, mountsBelow, startTime } from "./kernel.ts";
 import {
   agree,
   atTerminal,
@@ -45,7 +45,7 @@ import {
   temporary,
   tidy,
   tsx,
-} from "../testing.ts";
+} from "./testing.ts";
 
 const whole = process.env.BY_HAND_FAULTS === "all";
 const sudo = mode === "sudo" ? ["sudo", "-n"] : [];

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { findProgram } from "../shell.ts";
+import { findProgram } from "./shell.ts";
 import {
   cannotRun,
   checkout,
@@ -21,7 +21,7 @@ import {
   succeeds,
   temporary,
   tsx,
-} from "../testing.ts";
+} from "./testing.ts";
 
 const chapter = (number: string, ...flags: string[]) => {
   const names = ["01-chroot", "02-unshare", "03-nsenter", "04-overlay"];

@@ -13,8 +13,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { children } from "../kernel.ts";
-import { sandbox } from "../preflight.ts";
+import { children } from "./kernel.ts";
+import { sandbox } from "./preflight.ts";
 import {
   agree,
   atTerminal,
@@ -28,7 +28,7 @@ import {
   temporary,
   tsx,
   typedLines,
-} from "../testing.ts";
+} from "./testing.ts";
 
 const names = ["01-chroot", "02-unshare", "03-nsenter", "04-overlay"];
 const path = (name: string) => file(`chapters/${name}.ts`);
