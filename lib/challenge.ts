@@ -7,10 +7,10 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { wrapAnsi } from "fast-wrap-ansi";
 import { bold, dim, green, red, yellow } from "kleur/colors";
-import type { Verbs } from "./chapter.ts";
 import { CannotStart } from "./preflight.ts";
 import { pick, print, Stopped } from "./screen.ts";
 import type { Privilege, Shell } from "./shell.ts";
+import type { Verbs } from "./walk.ts";
 import { openWorld, type World } from "./world.ts";
 
 export interface Criterion<Subject> {

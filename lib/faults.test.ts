@@ -1,8 +1,9 @@
 /**
  * However a chapter ends, and at whichever step, it leaves nothing behind.
  *
- * First the fault matrix: every chapter, every line of it, every way to end it
- * there. It is a sample of that, unless BY_HAND_FAULTS=all asks for the whole.
+ * First the fault matrix: every chapter and its challenges, every line, every
+ * way to end it there. It is a sample of that, unless BY_HAND_FAULTS=all asks
+ * for the whole.
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, execFileSync } from "node:child_process";
@@ -65,22 +66,66 @@ interface Step {
 /** A question of a chapter, or a place in the shell that is opened at one. */
 interface Place {
   name: string;
-  /** How many questions come before it. */
-  questions: number;
-  /** What the reader has typed in the shell by then. */
-  typed: string[];
+  /** Goes there, from the chapter's first question. */
+  reach(reader: Reader): Promise<unknown>;
 }
 
 interface Contents {
   path: string;
+  flags: string[];
   steps: Step[];
   questions: Place[];
   shells: Place[];
 }
 
+/** Goes to a question, and if something is to be typed in its shell, through that. */
+const reachQuestion = (questions: number, typed: string[] = []) => {
+  return async (reader: Reader) => {
+    const { sees, types } = reader;
+    await agree(reader, questions);
+    await sees(question);
+    if (typed.length > 0) {
+      types(keys.down + keys.enter);
+      await sees(/[#$] $/);
+    }
+    for (const line of typed) {
+      types(`${line}\r`);
+      await sees(/[#$] $/);
+    }
+  };
+};
+
+/** Picks a challenge, and goes on to its shell. */
+const reachChallenge = (number: number) => {
+  return async ({ sees, types }: Reader) => {
+    await sees(/Take a further challenge\?[^]*└\n/);
+    types(keys.down.repeat(number) + keys.enter);
+    while (/Stop here/.test(await sees(/Stop here\n|Leave: exit[^]*[#$] $/)))
+      types(keys.enter);
+  };
+};
+
+/** What there is of a chapter's challenges: its lines are those of their solutions. */
+async function challengeContents(path: string): Promise<Contents> {
+  const { steps } = await contents(path, "--challenge");
+  const places = [0, 1].map((number) => ({
+    name: `the shell of challenge ${number + 1}`,
+    reach: reachChallenge(number),
+  }));
+  const questions = places.map(({ name, reach }) => ({
+    name: `the question after ${name}`,
+    async reach(reader: Reader) {
+      await reach(reader);
+      reader.types("exit\r");
+      await reader.sees(question);
+    },
+  }));
+  return { path, flags: ["--challenge"], steps, questions, shells: places };
+}
+
 /** Reads a chapter's lines and questions from what --print writes. */
-async function contents(path: string): Promise<Contents> {
-  const { stdout } = await run(tsx(file(path), "--print"));
+async function contents(path: string, ...flags: string[]): Promise<Contents> {
+  const { stdout } = await run(tsx(file(path), "--print", ...flags));
   // The title comes before the probes.
   const steps: Step[] = [{ name: "its title", shown: /^\d\d/m, later: 0 }];
   const questions: Place[] = [];
@@ -99,7 +144,7 @@ async function contents(path: string): Promise<Contents> {
   for (const [, part, line = "", inside = ""] of blocks) {
     const asked = questions.length;
     if (part || inside || /\bsudo\b/.test(line))
-      questions.push({ name: part ?? line, questions: asked, typed: [] });
+      questions.push({ name: part ?? line, reach: reachQuestion(asked) });
     if (part) continue;
 
     const opening = step(line);
@@ -112,10 +157,10 @@ async function contents(path: string): Promise<Contents> {
       const name = `${each}, in ${line}`;
       steps.push({ ...opening, name, later: 4 * typed.length });
       if (each !== "exit")
-        shells.push({ name, questions: asked, typed: [...typed] });
+        shells.push({ name, reach: reachQuestion(asked, [...typed]) });
     }
   }
-  return { path, steps, questions, shells };
+  return { path, flags, steps, questions, shells };
 }
 
 // ── Ways to end it there
@@ -154,7 +199,7 @@ function alone(command: string[]): string[] {
  * @param act does it, and answers false if it came too late
  */
 function unattended(act: (child: ChildProcess) => unknown): Way["points"] {
-  return ({ path, steps }) =>
+  return ({ path, flags, steps }) =>
     steps.map(({ name, shown, later }) => ({
       name,
       async end(tmp, first) {
@@ -166,7 +211,7 @@ function unattended(act: (child: ChildProcess) => unknown): Way["points"] {
           };
           const then = (child: ChildProcess) =>
             void (later ? setTimeout(due, later, child) : due(child));
-          const ended = await run(alone(chapter(path, "--yes")), {
+          const ended = await run(alone(chapter(path, "--yes", ...flags)), {
             ...{ tmp, once: { prints: shown, then } },
           });
           assert.doesNotMatch(ended.stderr, /^ +at /m);
@@ -180,12 +225,14 @@ function unattended(act: (child: ChildProcess) => unknown): Way["points"] {
 
 /** Ends a chapter at each of its lines, at a terminal where nothing is asked. */
 function attended(act: (terminal: IPty) => void): Way["points"] {
-  return ({ path, steps }) =>
+  return ({ path, flags, steps }) =>
     steps.map(({ name, shown, later }) => ({
       name,
       end: (tmp, first) =>
         new Promise((resolve) => {
-          const [program = "", ...args] = alone(chapter(path, "--yes"));
+          const [program = "", ...args] = alone(
+            chapter(path, "--yes", ...flags),
+          );
           const terminal = spawnAtTerminal(program, args, {
             cwd: checkout,
             env: { ...process.env, TMPDIR: tmp, NO_COLOR: "1" },
@@ -213,10 +260,10 @@ function asked(
   act: (reader: Reader, pid: number) => void,
 ): Way["points"] {
   return (contents) =>
-    contents[places].map(({ name, questions, typed }) => ({
+    contents[places].map(({ name, reach }) => ({
       name,
       async end(tmp, first) {
-        const command = alone(chapter(contents.path));
+        const command = alone(chapter(contents.path, ...contents.flags));
         const leftovers = readdirSync(tmp).length;
         const { status } = await atTerminal(
           command,
@@ -227,16 +274,7 @@ function asked(
               await sees(/Leave it as it is\n/);
               types(keys.enter);
             }
-            await agree(reader, questions);
-            await sees(question);
-            if (typed.length > 0) {
-              types(keys.down + keys.enter);
-              await sees(/[#$] $/);
-            }
-            for (const line of typed) {
-              types(`${line}\r`);
-              await sees(/[#$] $/);
-            }
+            await reach(reader);
             first?.();
             act(reader, startedWith(tmp));
           },
@@ -298,7 +336,7 @@ async function killLine(child: ChildProcess): Promise<boolean> {
 }
 
 /** A disk that is full when it holds so many files, or so many bytes. */
-const fullDisk: Way["points"] = ({ path }) =>
+const fullDisk: Way["points"] = ({ path, flags }) =>
   [
     ...Array.from({ length: 25 }, (_, index) => `nr_inodes=${index + 1}`),
     ...Array.from({ length: 11 }, (_, index) => `size=${4 << index}k`),
@@ -319,7 +357,7 @@ const fullDisk: Way["points"] = ({ path }) =>
           : ownMounts;
       const command = ["bash", "-c", script, "-", name, tmp];
       const { status, stdout, stderr } = await run(
-        [...disk, ...command, ...chapter(path, "--yes")],
+        [...disk, ...command, ...chapter(path, "--yes", ...flags)],
         { tmp, env: { TSX_DISABLE_CACHE: "1" } },
       );
       assert.doesNotMatch(stdout, /^left: /m);
@@ -495,12 +533,13 @@ async function endEach(
   return wrong;
 }
 
-const chapters = cannotRun
+const paths = readdirSync(file("chapters"))
+  .filter((name) => /^\d\d-[\w-]+\.ts$/.test(name))
+  .map((name) => `chapters/${name}`);
+const all = cannotRun
   ? []
   : await Promise.all(
-      readdirSync(file("chapters"))
-        .filter((name) => /^\d\d-[\w-]+\.ts$/.test(name))
-        .map((name) => contents(`chapters/${name}`)),
+      paths.flatMap((path) => [contents(path), challengeContents(path)]),
     );
 
 test(
@@ -510,12 +549,13 @@ test(
     let [faults, leftOvers] = [0, 0];
     await leavesNothing(async () => {
       const groups = ways.flatMap((way, row) =>
-        chapters.map((chapter, column) => {
+        all.map((chapter, column) => {
           const points = way.points(chapter);
           const one = points[(row * 7 + column * 3) % points.length]!;
           const some = whole ? points : [one];
           faults += some.length;
-          const name = `${way.name}: ${some.length} in ${basename(chapter.path)}`;
+          const where = [basename(chapter.path), ...chapter.flags].join(" ");
+          const name = `${way.name}: ${some.length} in ${where}`;
           return t.test(name, async () => {
             const wrong = await endEach(way, some);
             leftOvers += wrong.filter((each) => / left /.test(each)).length;
@@ -535,7 +575,7 @@ test(
   "a directory mounted in its own keeps its files when a chapter",
   { skip: cannotRun, concurrency: 4 },
   async (t) => {
-    const nsenter = chapters.find(({ path }) => /nsenter/.test(path))!;
+    const nsenter = all.find(({ path }) => /nsenter/.test(path))!;
     const told: Way = {
       ...{ name: "is told to the end", ends: [0] },
       points: unattended(() => {}),
@@ -753,13 +793,13 @@ test(
   () =>
     leavesNothing(async () => {
       const tmp = temporary();
-      const [first = ""] = chapters.map(({ path }) => path);
+      const [first = ""] = paths;
       await run(chapter(first, "--yes"), {
         tmp,
         once: { prints: /^ls /m, then: (child) => child.kill("SIGKILL") },
       });
       const runs = Array.from({ length: 20 }, (_, index) =>
-        run(chapter(chapters[index % chapters.length]!.path, "--yes"), { tmp }),
+        run(chapter(paths[index % paths.length]!, "--yes"), { tmp }),
       );
       for (const { status, stderr } of await Promise.all(runs)) {
         assert.equal(stderr, "");
