@@ -98,7 +98,7 @@ const reachQuestion = (questions: number, typed: string[] = []) => {
 /** Picks a challenge, and goes on to its shell. */
 const reachChallenge = (number: number) => {
   return async ({ sees, types }: Reader) => {
-    await sees(/Take a further challenge\?[^]*└\n/);
+    await sees(/Take a further challenge\?(\n.*[●○].*)+\n/);
     types(keys.down.repeat(number) + keys.enter);
     while (/Stop here/.test(await sees(/Stop here\n|Leave: exit[^]*[#$] $/)))
       types(keys.enter);
@@ -379,7 +379,7 @@ const ways: Way[] = [
   },
   {
     name: "gets SIGHUP",
-    ends: [129],
+    ends: [129, "SIGHUP"],
     points: unattended((child) => void child.kill("SIGHUP")),
   },
   {
@@ -418,7 +418,7 @@ const ways: Way[] = [
   },
   {
     name: "has its terminal closed",
-    ends: [129],
+    ends: [129, "SIGHUP"],
     points: attended((terminal) =>
       (terminal as unknown as { destroy(): void }).destroy(),
     ),
@@ -435,12 +435,12 @@ const ways: Way[] = [
   },
   {
     name: "has its terminal closed at a question",
-    ends: [129],
+    ends: [129, "SIGHUP"],
     points: asked("questions", ({ leaves }) => leaves()),
   },
   {
     name: "has its terminal closed in a shell",
-    ends: [129],
+    ends: [129, "SIGHUP"],
     points: asked("shells", ({ leaves }) => leaves()),
   },
   {

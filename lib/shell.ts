@@ -90,8 +90,9 @@ export function openShell(directory: string, privilege: Privilege): Shell {
 
     runSync(line) {
       return zx.sync({
-        ...{ ...settings, cwd: "/", prefix: sudo },
-        stdio: ["inherit", "pipe", "inherit"],
+        // Whoever presses Ctrl-C again and again does not interrupt a clean-up.
+        prefix: `trap "" INT QUIT HUP TERM; ${sudo}`,
+        ...{ ...settings, cwd: "/", stdio: ["inherit", "pipe", "inherit"] },
       })(verbatim(line));
     },
   };
@@ -118,11 +119,7 @@ export const asJob = (line: string) => `set -m\n${line}\nexit`;
  * @returns zx's own answer, whether the line succeeded or not
  */
 export function tryOut(line: string): ProcessOutput {
-  // Called from within another line of zx's, it would be given the input of that one.
-  const settings = { prefix: "", input: undefined };
-  return zx.sync({ ...base(readersEnvironment()), ...settings })(
-    verbatim(line),
-  );
+  return zx.sync({ ...base(readersEnvironment()), prefix: "" })(verbatim(line));
 }
 
 /**
@@ -144,6 +141,8 @@ function base(env: NodeJS.ProcessEnv): Partial<Options> {
   return {
     shell: findProgram("bash"),
     postfix: "",
+    // From within another line of zx's, a line would be given the input of that one.
+    input: undefined,
     env,
     quiet: true,
     nothrow: true,

@@ -137,6 +137,7 @@ export async function walk(
     if (left) process.exitCode = 1;
     if (left || (status !== 0 && told.lines > 0))
       complain(left ?? "Everything that was done so far is undone.");
+    if (status === 129) hangUp();
   });
   for (const [signal, status] of Object.entries(signals))
     process.on(signal, () => process.exit(status));
@@ -212,6 +213,7 @@ export async function walkSandboxed({ ask, source }: Telling) {
     if (unshare) endSandbox(unshare);
     const left = clear(directory, shell, false);
     if (left) complain(left);
+    if (process.exitCode === 129) hangUp();
   });
   for (const [name, status] of Object.entries(signals))
     process.on(name, () => {
@@ -264,6 +266,15 @@ function endSandbox(pid: number) {
     if (!inside.some((child) => existsSync(`/proc/${child}/cwd`))) return;
     Atomics.wait(clock, 0, 0, 10);
   }
+}
+
+/**
+ * Ends this process by SIGHUP, as a hang-up ends others. Node's own way out
+ * would touch the terminal, and crash where that is gone: nodejs/node#51519.
+ */
+function hangUp() {
+  process.removeAllListeners("SIGHUP");
+  process.kill(process.pid, "SIGHUP");
 }
 
 /** Writes to standard error, if there is anyone left to read it. */
