@@ -118,7 +118,7 @@ export function clear(
     return `Still mounted, so nothing was removed: ${mounts.join(", ")}. Unmount it, then remove ${directory}.`;
 
   // An overlay's work directory has mode 000: its owner may open it, but must.
-  const open = `find ${quote(directory)} -xdev -type d ! -perm -u=rwx -exec chmod u+rwx {} ';'; `;
+  const open = `find ${quote(directory)} -xdev -type d ! -perm -u=rwx -exec chmod u+rwx {} ';' 2>/dev/null; `;
   shell.runSync(
     `${sudo ? "" : open}${asRoot}rm -rf --one-file-system ${quote(directory)}`,
   );

@@ -90,7 +90,7 @@ export function startTime(pid: number): string | undefined {
 export function commandLine(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8")
-      .replaceAll("\0", " ")
+      .replace(/[\0\s]+/g, " ")
       .trim();
   } catch {
     return "";

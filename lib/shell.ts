@@ -71,11 +71,14 @@ export function openShell(directory: string, privilege: Privilege): Shell {
               : ["exec 2>&1; set -v", ...typed, ""].join("\n"),
           }
         : {};
-      const output = await zx({
+      const running = zx({
         ...{ ...settings, ...session, cwd: directory },
         prefix: sudo + carryOn + (typed ? "exec 2>&1\n" : ""),
         stdio: [typed ? "pipe" : "ignore", "pipe", "pipe", state],
       })(verbatim(line));
+      // EPIPE: the shell is gone before all was typed. Its end says why.
+      if (typed) running.stdin.on("error", () => {});
+      const output = await running;
       if (!typed) await shell.moment?.(false);
       return output;
     },
@@ -89,11 +92,15 @@ export function openShell(directory: string, privilege: Privilege): Shell {
     },
 
     runSync(line) {
-      return zx.sync({
-        // Whoever presses Ctrl-C again and again does not interrupt a clean-up.
+      const run = zx.sync({
         prefix: `trap "" INT QUIT HUP TERM; ${sudo}`,
         ...{ ...settings, cwd: "/", stdio: ["inherit", "pipe", "inherit"] },
-      })(verbatim(line));
+      });
+      // Whoever presses Ctrl-C again and again does not interrupt a clean-up,
+      // but may get bash before it has set its trap.
+      let output = run(verbatim(line));
+      while (output.signal === "SIGINT") output = run(verbatim(line));
+      return output;
     },
   };
   return shell;
