@@ -372,7 +372,7 @@ const ways: Way[] = [
   },
   {
     name: "gets SIGHUP",
-    ends: [129, "SIGHUP"],
+    ends: [129],
     points: unattended((child) => void child.kill("SIGHUP")),
   },
   {
@@ -411,7 +411,7 @@ const ways: Way[] = [
   },
   {
     name: "has its terminal closed",
-    ends: [129, "SIGHUP"],
+    ends: [129],
     points: attended((terminal) =>
       (terminal as unknown as { destroy(): void }).destroy(),
     ),
@@ -428,12 +428,12 @@ const ways: Way[] = [
   },
   {
     name: "has its terminal closed at a question",
-    ends: [129, "SIGHUP"],
+    ends: [129],
     points: asked("questions", ({ leaves }) => leaves()),
   },
   {
     name: "has its terminal closed in a shell",
-    ends: [129, "SIGHUP"],
+    ends: [129],
     points: asked("shells", ({ leaves }) => leaves()),
   },
   {

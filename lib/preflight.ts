@@ -6,9 +6,9 @@
  *
  * @see capabilities(7), user_namespaces(7), seccomp(2)
  */
-import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { basename, dirname } from "node:path";
+import { dirname } from "node:path";
 import { fileSystemOf, mountsBelow } from "./kernel.ts";
 import { findProgram, tryOut, type Privilege, type Shell } from "./shell.ts";
 
@@ -31,6 +31,7 @@ const packages: Record<string, [string, string, string, string]> = {
   hostname: ["hostname", "hostname", "inetutils", "net-tools"],
   find: ["findutils", "findutils", "findutils", "findutils"],
   xargs: ["findutils", "findutils", "findutils", "findutils"],
+  rm: ["coreutils", "coreutils", "coreutils", "coreutils"],
   cp: ["coreutils", "coreutils", "coreutils", "coreutils"],
   stat: ["coreutils", "coreutils", "coreutils", "coreutils"],
   tar: ["tar", "tar", "tar", "tar"],
@@ -39,9 +40,11 @@ const packages: Record<string, [string, string, string, string]> = {
   zstd: ["zstd", "zstd", "zstd", "zstd"],
 };
 
-/** Tools whose BusyBox namesakes lack options that the lines use. */
+/** Tools whose BusyBox namesakes lack options that lines and clean-up use. */
 const notBusyBox =
-  /^(unshare|nsenter|setpriv|mount|ps|pgrep|cp|stat|find|xargs|tar)$/;
+  /^(unshare|nsenter|setpriv|mount|umount|ps|pgrep|cp|rm|stat|find|xargs|tar)$/;
+/** What a clean-up takes. */
+const always = ["bash", "find", "rm", "umount"];
 
 /** Refuses a system that has none of what the chapters are about. */
 export function requireLinux() {
@@ -61,7 +64,7 @@ export function requireLinux() {
 export function requireTools(lines: string[], programs: string[]) {
   const words = new Set(lines.flatMap((line) => line.match(/[\w-]+/g) ?? []));
   const needed = Object.keys(packages).filter((tool) => words.has(tool));
-  const refusals = [...new Set(["bash", "find", ...needed, ...programs])]
+  const refusals = [...new Set([...always, ...needed, ...programs])]
     .map((tool) => [tool, complaint(tool)])
     .filter(([, complaint]) => complaint)
     .map(([tool = "", complaint]) => {
@@ -75,7 +78,8 @@ export function requireTools(lines: string[], programs: string[]) {
 function complaint(tool: string): string | undefined {
   const file = findProgram(tool);
   if (!file) return `${tool} is missing.`;
-  if (notBusyBox.test(tool) && basename(realpathSync(file)) === "busybox")
+  // It may be a link or a copy.
+  if (notBusyBox.test(tool) && readFileSync(file).includes("BusyBox v"))
     return `${file} is BusyBox's ${tool}, which lacks options that the chapter uses.`;
 }
 
@@ -101,9 +105,11 @@ export function requireSilentSudo() {
     );
 }
 
+const sandboxWorks = () => tryOut(`${sandbox} true`).ok;
+
 /** What else would work for someone who cannot be root. */
 function offerRootless(): string {
-  return tryOut(`${sandbox} true`).ok
+  return sandboxWorks()
     ? "Or use --rootless: that works here, without sudo."
     : "(And --rootless does not work here either: try it, and it says why.)";
 }
@@ -121,11 +127,11 @@ export function requireSandbox() {
   const attempt = tryOut(`${sandbox} true`);
   if (attempt.ok) return;
   throw new CannotStart(
-    `--rootless does not work here: ${attempt.stderr.trim()}.\n${whyNoSandbox()}`,
+    `--rootless does not work here: ${attempt.stderr.trim()}.\n${whyNoSandbox(attempt.stderr)}`,
   );
 }
 
-function whyNoSandbox(): string {
+function whyNoSandbox(refusal: string): string {
   const setting = (name: string) =>
     read(`/proc/sys/${name.replaceAll(".", "/")}`).trim();
   if (setting("user.max_user_namespaces") === "0")
@@ -134,7 +140,10 @@ function whyNoSandbox(): string {
     return "kernel.unprivileged_userns_clone is 0, so only root may make a user namespace. Someone with root can change that: sudo sysctl kernel.unprivileged_userns_clone=1";
   if (setting("kernel.apparmor_restrict_unprivileged_userns") === "1")
     return "kernel.apparmor_restrict_unprivileged_userns is 1, so AppArmor lets you make a user namespace, but not mount in it. Someone with root can change that until the next boot: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0";
-  return whyNotRoot();
+  // unshare(2): ENOSPC.
+  if (/unshare failed: No space left/.test(refusal))
+    return `user.max_user_namespaces is ${setting("user.max_user_namespaces")} here, and that many user namespaces are in use, or this is 32 of them deep. End something that uses them, or run it outside of the container. Someone with root can allow more: sudo sysctl user.max_user_namespaces=15000`;
+  return whyNotRoot(refusal);
 }
 
 /**
@@ -146,25 +155,36 @@ export async function requireNamespaces(shell: Shell) {
   const attempt = await shell.run(
     "sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc true",
   );
-  if (!attempt.ok)
-    throw new CannotStart(
-      `Root may not make namespaces here: ${attempt.stderr.trim()}.\n${whyNotRoot()}`,
-    );
+  if (attempt.ok) return;
+  const why = lacksSysAdmin()
+    ? `This is a container without the capability CAP_SYS_ADMIN, which mounts and namespaces take. ${outside}`
+    : whyNotRoot(attempt.stderr);
+  throw new CannotStart(
+    `Root may not make namespaces here: ${attempt.stderr.trim()}.\n${why} ${sandboxWorks() ? offerRootless() : ""}`,
+  );
 }
 
-/** The likely reason why root, or root in a user namespace, was refused. */
-function whyNotRoot(): string {
+/** Whether root is without that capability. In a user namespace of its own nobody is. */
+function lacksSysAdmin(): boolean {
   const status = read("/proc/self/status");
   const bounding = BigInt(`0x${/^CapBnd:\s*(\w+)/m.exec(status)?.[1] ?? 0}`);
   const CAP_SYS_ADMIN = 21n;
-  const outside =
-    "Run it outside of the container, or in one that was started with --privileged.";
-  if ((bounding & (1n << CAP_SYS_ADMIN)) === 0n)
-    return `This is a container without the capability CAP_SYS_ADMIN, which mounts and namespaces take. ${outside}`;
-  if (/^Seccomp:\s*2/m.test(status))
+  return (bounding & (1n << CAP_SYS_ADMIN)) === 0n;
+}
+
+const outside =
+  "Run it outside of the container, or in one that was started with --privileged.";
+
+/** The likely reason why root, or root in a user namespace, was refused by unshare. */
+function whyNotRoot(refusal: string): string {
+  // On that one, which is meant to be mounted on, nothing depends.
+  const covered = mountsBelow("/proc").find(
+    (point) => point !== "/proc/sys/fs/binfmt_misc",
+  );
+  if (covered && refusal.includes("mount /proc failed"))
+    return `Parts of /proc are covered here (${covered}), as in a container, and then the kernel lets nobody mount a new one. ${outside}`;
+  if (/^Seccomp:\s*2/m.test(read("/proc/self/status")))
     return `A seccomp filter is on this process, as Docker and Podman put on their containers, and it forbids some system calls. ${outside}`;
-  if (mountsBelow("/proc").length > 0)
-    return `Parts of /proc are covered here (${mountsBelow("/proc")[0]}), as in a container, and then the kernel lets nobody mount a new one. ${outside}`;
   if (read("/proc/version").includes("-Microsoft"))
     return "This is WSL1, which has no namespaces. WSL2 has: wsl --set-version NAME 2";
   return "The kernel gives no reason. Perhaps a security module forbids it, or this is a container.";

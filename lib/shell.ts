@@ -7,11 +7,11 @@
  *
  * @see bash(1)
  */
-import { openSync, statSync } from "node:fs";
+import { openSync, realpathSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { Readable } from "node:stream";
-import { $ as zx, type Options, type ProcessOutput } from "zx/core";
+import { $ as zx, quote, type Options, type ProcessOutput } from "zx/core";
 
 /** How a line that begins with `sudo` gets root: by sudo, or by being root already. */
 export type Privilege = "sudo" | "root";
@@ -99,7 +99,8 @@ export function openShell(directory: string, privilege: Privilege): Shell {
       // Whoever presses Ctrl-C again and again does not interrupt a clean-up,
       // but may get bash before it has set its trap.
       let output = run(verbatim(line));
-      while (output.signal === "SIGINT") output = run(verbatim(line));
+      while (/^SIG(INT|HUP|TERM)$/.test(output.signal ?? ""))
+        output = run(verbatim(line));
       return output;
     },
   };
@@ -144,12 +145,21 @@ export function handOver(line: string, environment: NodeJS.ProcessEnv) {
 
 /** What every line of ours is run with. */
 function base(env: NodeJS.ProcessEnv): Partial<Options> {
-  // zx takes its shell, prefix and postfix from ZX_* variables, so name each.
+  // zx would take them from ZX_* variables, and from the line that it is within
+  // (its input, say), so name each.
   return {
     shell: findProgram("bash"),
     postfix: "",
-    // From within another line of zx's, a line would be given the input of that one.
     input: undefined,
+    cwd: process.cwd(),
+    preferLocal: false,
+    detached: false,
+    verbose: false,
+    timeout: undefined,
+    timeoutSignal: undefined,
+    killSignal: undefined,
+    // Without a bash in PATH, zx has none.
+    quote,
     env,
     quiet: true,
     nothrow: true,
@@ -170,8 +180,9 @@ const inherited =
   /^(HOME|USER|LOGNAME|TERM|NO_COLOR|FORCE_COLOR|LANG|LANGUAGE|LC_\w+|TZ|XDG_RUNTIME_DIR|DOCKER_HOST|CONTAINER_HOST)$/;
 
 function readersEnvironment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) =>
-    inherited.test(name),
+  const kept = Object.entries(process.env).filter(
+    ([name, value = ""]) =>
+      inherited.test(name) && !(/^L(ANG|C_)/.test(name) && !isLocale(value)),
   );
   return {
     ...podmansState(),
@@ -183,6 +194,9 @@ function readersEnvironment(): NodeJS.ProcessEnv {
     SHLVL: "1",
   };
 }
+
+/** Whether it can be a locale's name, or names of several: not a path, for one. */
+const isLocale = (value: string) => /^[\w.@:-]*$/.test(value);
 
 /**
  * Without XDG_RUNTIME_DIR, as after `su`, Podman keeps its state where TMPDIR
@@ -210,7 +224,11 @@ const systemDirectories = [
  */
 export function searchPath(): string[] {
   const path = (process.env.PATH ?? "").split(":").filter(onlyRootWrites);
-  return [...new Set([...path, ...systemDirectories])];
+  // Where they are now: a link could be made to lead elsewhere.
+  const real = [...path, ...systemDirectories.filter(look)].map((each) =>
+    realpathSync(each),
+  );
+  return [...new Set(real)];
 }
 
 function onlyRootWrites(directory: string): boolean {

@@ -103,13 +103,17 @@ const columns = () => process.stdout.columns || readable;
 const wrap = (text: string) => wrapAnsi(text, Math.min(columns(), readable));
 const printCommand = (line: string) => print("\n" + bold(cyan(line)));
 
+/** Text of others, which might move the cursor or retitle the window. */
+const harmless = (text: string) =>
+  text.replace(/\t/g, "    ").replace(/\p{Cc}/gu, "?");
+
 /** Prints what a line printed: indented, and cut where it is too long for the screen. */
 function printOutput(text: string) {
   if (text.trim() === "") return;
   const lines = text.replace(/\n+$/, "").split("\n");
   const width = columns() - 2;
   for (const line of lines.length > shown + 1 ? lines.slice(0, shown) : lines) {
-    const plain = line.replace(/\t/g, "    ").replace(/\p{Cc}/gu, "?");
+    const plain = harmless(line);
     print(
       "  " + (plain.length > width ? plain.slice(0, width - 1) + "…" : plain),
     );
@@ -219,14 +223,14 @@ export function guide(
     print(
       "\n" + wrap("A chapter that was killed has left this behind:") + "\n",
     );
-    print(
-      [
-        `  directory  ${directory}`,
-        ...mountsBelow(directory).map((point) => `  mount      ${point}`),
-        ...registered(directory).map((line) => `  to be run  ${line}`),
-        ...lives.map((pid) => `  process    ${pid} ${commandLine(pid)}`),
-      ].join("\n") + "\n",
-    );
+    for (const line of [
+      `directory  ${directory}`,
+      ...mountsBelow(directory).map((point) => `mount      ${point}`),
+      ...registered(directory).map((line) => `to be run  ${line}`),
+      ...lives.map((pid) => `process    ${pid} ${commandLine(pid)}`),
+    ])
+      print(`  ${harmless(line)}`);
+    print();
     if (ask) {
       const options = [
         { value: "clear", label: "Clear it" },

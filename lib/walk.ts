@@ -5,6 +5,7 @@
 import { existsSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isatty } from "node:tty";
 import { bold, red } from "kleur/colors";
 import { quote } from "zx/core";
 import type { Desk } from "./challenge.ts";
@@ -137,7 +138,7 @@ export async function walk(
     if (left) process.exitCode = 1;
     if (left || (status !== 0 && told.lines > 0))
       complain(left ?? "Everything that was done so far is undone.");
-    if (status === 129) hangUp();
+    if (terminalIsGone()) hangUp();
   });
   for (const [signal, status] of Object.entries(signals))
     process.on(signal, () => process.exit(status));
@@ -213,7 +214,7 @@ export async function walkSandboxed({ ask, source }: Telling) {
     if (unshare) endSandbox(unshare);
     const left = clear(directory, shell, false);
     if (left) complain(left);
-    if (process.exitCode === 129) hangUp();
+    if (terminalIsGone()) hangUp();
   });
   for (const [name, status] of Object.entries(signals))
     process.on(name, () => {
@@ -268,9 +269,15 @@ function endSandbox(pid: number) {
   }
 }
 
+/** Whether a terminal that we began with has been closed. */
+function terminalIsGone(): boolean {
+  const streams = [process.stdin, process.stdout, process.stderr];
+  return streams.some(({ isTTY, fd }) => isTTY && !isatty(fd));
+}
+
 /**
  * Ends this process by SIGHUP, as a hang-up ends others. Node's own way out
- * would touch the terminal, and crash where that is gone: nodejs/node#51519.
+ * would set the terminal right, and crash without it: nodejs/node#51519.
  */
 function hangUp() {
   process.removeAllListeners("SIGHUP");
