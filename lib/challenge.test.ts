@@ -81,6 +81,23 @@ describe("--challenge at a terminal", { skip: cannotRun }, () => {
     },
   );
 
+  test("is offered at the end of a walk, and taken if the reader likes", async () => {
+    const { status, output } = await leavesNothing(() =>
+      atTerminal(chapter("chapters/02-unshare.ts"), {}, async (reader) => {
+        const { sees, types } = reader;
+        // Enter is the first challenge when they are offered.
+        while (!/exit/.test(await sees(/(Stop here|Not now)\n|Leave: exit/)))
+          types(keys.enter);
+        await sees(/[#$] $/);
+        types("exit\r");
+        await sees(/Not yet:\n[^]*Stop here/);
+        types(keys.up + keys.enter);
+      }),
+    );
+    assert.match(output, /^Told to the end/m);
+    assert.equal(status, 130);
+  });
+
   for (const [way, act, expected] of [
     ["SIGTERM", (pid: number) => process.kill(pid, "SIGTERM"), 143],
     ["SIGKILL", (pid: number) => process.kill(pid, "SIGKILL"), 137],

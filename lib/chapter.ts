@@ -255,11 +255,13 @@ function printable(header: Header, script: string[]) {
 /** Says why a chapter ended early; returns its exit status. */
 function explain(error: unknown): number {
   if (error instanceof Stopped) return 130;
-  if (error instanceof ProcessOutput)
+  if (error instanceof ProcessOutput) {
+    // Ctrl-C, and the line was gone before we heard of it.
+    if (error.signal === "SIGINT") return 130;
     complain(
       `\nThe last line failed${error.signal ? `: ${error.signal}` : ` with exit status ${error.exitCode}`}.`,
     );
-  else {
+  } else {
     const { message, stack } = error as Error;
     complain(`\n${process.env.DEBUG ? stack : message}`);
   }
