@@ -800,12 +800,19 @@ test(
         tmp,
         once: { prints: /^ls /m, then: (child) => child.kill("SIGKILL") },
       });
+      // The first to end must not tidy up under the others.
+      const marker = join(tmp, "marker");
+      writeFileSync(marker, "");
       const runs = Array.from({ length: 20 }, (_, index) =>
-        run(chapter(paths[index % paths.length]!, "--yes"), { tmp }),
+        run(chapter(paths[index % paths.length]!, "--yes"), {
+          ...{ tmp, env: { TSX_DISABLE_CACHE: "1" } },
+        }),
       );
       for (const { status, stderr } of await Promise.all(runs)) {
         assert.equal(stderr, "");
         assert.equal(status, 0);
       }
+      rmSync(marker);
+      tidy(tmp);
     }),
 );
