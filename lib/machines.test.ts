@@ -15,8 +15,8 @@ const { BY_HAND_MACHINES: trees = "", BY_HAND_RUNTIMES: runtimes = "" } =
 const chapters = ["01-chroot", "02-unshare", "03-nsenter", "04-overlay"];
 
 /** Has this kernel start arm64's programs in an emulator, in this namespace only. */
-const emulate = `mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
-printf '%s' ':arm64:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00:\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff:/usr/bin/qemu-aarch64-static:F' > /proc/sys/fs/binfmt_misc/register`;
+const emulate = `mount -t binfmt_misc none proc/sys/fs/binfmt_misc
+printf '%s' ':arm64:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00:\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff:/usr/bin/qemu-aarch64-static:F' > proc/sys/fs/binfmt_misc/register`;
 
 const machines = [
   { name: "Debian 12", tree: "bookworm", node: "node24", chapters },
@@ -51,11 +51,11 @@ for (const { name, tree, node, chapters, emulate = "" } of machines) {
           leavesNothing(async () => {
             // All of it happens on a file system in a mount namespace, and goes with it.
             const script = `set -e
-              mount -t tmpfs none "$1"; cd "$1"; tar --extract --file "$2"
-              mkdir -p old opt/by-hand; touch opt/node
+              mount -t tmpfs none "$1"; cd "$1"; tar --extract --file "$2" --no-same-owner --exclude "./dev/*"
+              mkdir -p old opt/by-hand dev proc sys; touch opt/node
               mount --bind "$3" opt/by-hand; mount --bind "$4" opt/node
-              ${emulate}
               mount -t proc none proc; mount -t tmpfs none tmp
+              ${emulate}
               mount --rbind /dev dev; mount --rbind /sys sys
               pivot_root . old; umount --lazy old
               echo "$(cat etc/debian_version), $(uname -m), $(unshare --version), $(ldd --version | head -n 1)"
@@ -63,11 +63,14 @@ for (const { name, tree, node, chapters, emulate = "" } of machines) {
               /opt/node "/opt/by-hand/chapters/${chapter}.ts" ${flags}
               ls -A /tmp | sed 's/^/left: /'`;
             const namespaces = `unshare ${emulate && "--user --map-root-user"} --mount --pid --fork --kill-child`;
-            const { status, stdout, stderr } = await run([
+            const command = [
               ...namespaces.split(" ").filter(Boolean),
               ...["bash", "-c", script, "-", temporary()],
               ...[tar, checkout, program],
-            ]);
+            ];
+            const { status, stdout, stderr } = await run(command, {
+              timeout: 300_000,
+            });
             table.push(
               `${chapter} ${flags} on ${stdout.split("\n", 1)[0]}: ${status}`,
             );

@@ -161,8 +161,9 @@ function environment(tmp: string, more: NodeJS.ProcessEnv = {}) {
 }
 
 /**
- * Runs a command that has no terminal, and no more than a minute.
+ * Runs a command that has no terminal.
  *
+ * @param timeout after how many milliseconds it is ended
  * @param input what it reads from standard input
  * @param once what to do as soon as its standard output matches
  */
@@ -172,9 +173,11 @@ export async function run(
     env,
     cwd = checkout,
     tmp = temporary(),
+    timeout = 60_000,
     input = "",
     once,
   }: RunOptions & {
+    timeout?: number;
     input?: string;
     once?: { prints: RegExp; then: (child: ChildProcess) => void };
   } = {},
@@ -182,7 +185,7 @@ export async function run(
   const child = spawn(command[0]!, command.slice(1), {
     cwd,
     env: environment(tmp, env),
-    timeout: 60_000,
+    timeout,
     // A session of its own: otherwise the tests' terminal would be in reach.
     detached: true,
   });
