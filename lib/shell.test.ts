@@ -1,12 +1,5 @@
 import assert from "node:assert/strict";
-import {
-  chmodSync,
-  mkdirSync,
-  realpathSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { findProgram, openShell, searchPath } from "./shell.ts";
@@ -172,7 +165,7 @@ test("searchPath() drops directories that are relative, or that others may write
   // A directory of one's own is root's only if one is root.
   assert.equal(path.includes(own), process.getuid?.() === 0);
   for (const directory of ["/usr/bin", "/usr/sbin", "/sbin", "/bin"])
-    assert.ok(path.includes(realpathSync(directory)));
+    assert.ok(path.includes(directory));
   assert.equal(new Set(path).size, path.length);
 });
 

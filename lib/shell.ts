@@ -225,10 +225,9 @@ const systemDirectories = [
 export function searchPath(): string[] {
   const path = (process.env.PATH ?? "").split(":").filter(onlyRootWrites);
   // Where they are now: a link could be made to lead elsewhere.
-  const real = [...path, ...systemDirectories.filter(look)].map((each) =>
-    realpathSync(each),
-  );
-  return [...new Set(real)];
+  const real = path.map((directory) => realpathSync(directory));
+  // As they stand: in another root they may be links no more.
+  return [...new Set([...real, ...systemDirectories])];
 }
 
 function onlyRootWrites(directory: string): boolean {
