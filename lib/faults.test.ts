@@ -324,7 +324,11 @@ async function killLine(child: ChildProcess) {
   const pid = teller(child.pid!);
   while (child.exitCode === null) {
     const bash = childNamed("bash", pid);
-    if (bash) return process.kill(bash, "SIGKILL");
+    try {
+      if (bash) return process.kill(bash, "SIGKILL");
+    } catch {
+      // It has just ended by itself, so wait for the next.
+    }
     await soon();
   }
 }
