@@ -85,6 +85,8 @@ export async function tellSolution(challenge: Challenge, verbs: Verbs) {
 export async function take(challenge: Challenge, verbs: Verbs, desk: Desk) {
   const { shell, ask } = desk;
   await challenge.prepare(verbs);
+  if (desk.privilege === "sudo")
+    verbs.say`The kernel shows root more than you, so whether you are there is looked up with sudo.`;
   await desk.authenticate();
   const { stdout: directory } = await shell.run(`printf %s "$PWD"`);
   const memory = challenge.remember

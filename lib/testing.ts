@@ -272,7 +272,7 @@ export async function atTerminal(
 
   async function until(what: string, done: () => boolean) {
     for (let waited = 0; !done(); waited += 20) {
-      if (waited >= 20_000 || (status !== undefined && waited > 1000))
+      if (waited >= 60_000 || (status !== undefined && waited > 1000))
         assert.fail(`${what} did not come. The screen:\n${screen()}`);
       await sleep(20);
     }
