@@ -225,7 +225,7 @@ const systemDirectories = [
 export function searchPath(): string[] {
   const path = (process.env.PATH ?? "").split(":").filter(onlyRootWrites);
   // Where they are now: a link could be made to lead elsewhere.
-  const real = path.map((directory) => realpathSync(directory));
+  const real = path.map((directory) => realpathSync.native(directory));
   // As they stand: in another root they may be links no more.
   return [...new Set([...real, ...systemDirectories])];
 }
@@ -248,7 +248,7 @@ export function findProgram(name: string): string | undefined {
 /** A file's attributes, or false if it is not there or out of sight. */
 function look(path: string) {
   try {
-    return statSync(path);
+    return statSync(path, { throwIfNoEntry: false }) ?? false;
   } catch {
     return false;
   }
