@@ -105,13 +105,17 @@ export function requireSilentSudo() {
     );
 }
 
-const sandboxWorks = () => tryOut(`${sandbox} true`).ok;
-
-/** What else would work for someone who cannot be root. */
-function offerRootless(): string {
-  return sandboxWorks()
+/**
+ * What else would work for someone who cannot be root.
+ *
+ * @param otherwise what to say if that does not work either
+ */
+export function offerRootless(
+  otherwise = "(And --rootless does not work here either: try it, and it says why.)",
+): string {
+  return tryOut(`${sandbox} true`).ok
     ? "Or use --rootless: that works here, without sudo."
-    : "(And --rootless does not work here either: try it, and it says why.)";
+    : otherwise;
 }
 
 /**
@@ -160,7 +164,7 @@ export async function requireNamespaces(shell: Shell) {
     ? `This is a container without the capability CAP_SYS_ADMIN, which mounts and namespaces take. ${outside}`
     : whyNotRoot(attempt.stderr);
   throw new CannotStart(
-    `Root may not make namespaces here: ${attempt.stderr.trim()}.\n${why} ${sandboxWorks() ? offerRootless() : ""}`,
+    `Root may not make namespaces here: ${attempt.stderr.trim()}.\n${why} ${offerRootless("")}`,
   );
 }
 

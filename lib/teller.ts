@@ -8,6 +8,7 @@ import { bold, cyan, dim, green, red } from "kleur/colors";
 import { ProcessOutput } from "zx/core";
 import { clear, register, registered, residents } from "./cleanup.ts";
 import { commandLine, mountsBelow } from "./kernel.ts";
+import { offerRootless } from "./preflight.ts";
 import { pick, print, Stopped } from "./screen.ts";
 import type { Privilege, Shell } from "./shell.ts";
 
@@ -212,7 +213,10 @@ export function guide(
     const granted =
       (await shell.run("sudo -n true")).ok ||
       (await shell.atTerminal("sudo -v")).ok;
-    if (!granted) throw new Error("sudo refused, so the chapter stops here.");
+    if (!granted)
+      throw new Error(
+        `sudo refused, so the chapter stops here. ${offerRootless()}`,
+      );
     told.sudo = true;
   }
 
