@@ -142,7 +142,9 @@ async function start(url: string, tale: Tale, { joins }: Abilities) {
   if (telling.container && joins) requirePrograms(telling.container, joins);
   if (flags.rootless) return walkSandboxed(telling);
   const hint =
-    joins && !flags.container && ["docker", "podman"].some(findProgram);
+    joins &&
+    !flags.container &&
+    ["docker", "podman"].some((name) => findProgram(name));
   await walk(
     telling,
     lines,

@@ -94,11 +94,10 @@ export function clear(
 ): string | undefined {
   const asRoot = sudo ? silentSudo() : "";
 
-  for (let round = 0; round < 20; round++) {
-    const pids = residents(directory, shell, asRoot);
-    if (pids.length === 0) break;
-    shell.runSync(`${asRoot}kill -9 ${pids.join(" ")}`);
-  }
+  // What is killed may have started others meanwhile, so look again.
+  shell.runSync(
+    `for round in {1..20}; do pids=$(${findResidents(directory, asRoot)}); [ "$pids" ] || break; ${asRoot}kill -9 $pids; done`,
+  );
   for (const line of registered(directory)) {
     const silent = line.replaceAll("sudo ", silentSudo());
     if (!shell.runSync(`set -o pipefail; ${silent}`).ok)
@@ -129,18 +128,24 @@ export function clear(
 /** sudo for a clean-up: where no terminal is, nobody can answer it, so it must not ask. */
 const silentSudo = () => (process.stdin.isTTY ? "sudo " : "sudo -n ");
 
-/**
- * The processes, as pids, whose root or working directory is in a directory of ours.
- *
- * After pivot_root both read / from outside. Then it is the mount on a process's /
- * that names the directory. Others' mounts do not count: whoever was started
- * meanwhile in a mount namespace of its own may have a copy of ours.
- */
+/** The processes, as pids, whose root or working directory is in a directory of ours. */
 export function residents(
   directory: string,
   shell: Shell,
   asRoot: string,
 ): number[] {
+  const found = shell.runSync(findResidents(directory, asRoot));
+  return (found.stdout.match(/\d+/g) ?? []).map(Number);
+}
+
+/**
+ * The line that prints the pids of {@link residents}.
+ *
+ * After pivot_root both read / from outside. Then it is the mount on a process's /
+ * that names the directory. Others' mounts do not count: whoever was started
+ * meanwhile in a mount namespace of its own may have a copy of ours.
+ */
+function findResidents(directory: string, asRoot: string): string {
   // Where /proc hides other users' processes (hidepid), only root's own find sees them all.
   const files = asRoot
     ? "/proc -mindepth 2 -maxdepth 2 '(' -name root -o -name cwd -o -name mountinfo ')'"
@@ -148,9 +153,5 @@ export function residents(
   // Our directories' names are unique and free of glob characters; their parents' may not be.
   const name = basename(directory);
   const onRoot = `^([^ ]+ ){3}([^ ]*/${name}[^ ]* / |[^ ]+ / .*/${name})`;
-  const found = shell.runSync(
-    `${asRoot}find ${files} '(' -lname '*/${name}*' -print -o -name mountinfo -exec grep -slE '${onRoot}' {} + ')' 2>/dev/null`,
-  );
-  const pids = found.stdout.match(/(?<=^\/proc\/)\d+/gm) ?? [];
-  return [...new Set(pids)].map(Number);
+  return `${asRoot}find ${files} '(' -lname '*/${name}*' -print -o -name mountinfo -exec grep -slE '${onRoot}' {} + ')' 2>/dev/null | cut -d/ -f3 | sort -u`;
 }

@@ -10,7 +10,13 @@ import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname } from "node:path";
 import { fileSystemOf, mountsBelow } from "./kernel.ts";
-import { findProgram, tryOut, type Privilege, type Shell } from "./shell.ts";
+import {
+  findProgram,
+  searchPath,
+  tryOut,
+  type Privilege,
+  type Shell,
+} from "./shell.ts";
 
 /** Why a chapter cannot start, as sentences for the reader. */
 export class CannotStart extends Error {}
@@ -64,8 +70,9 @@ export function requireLinux() {
 export function requireTools(lines: string[], programs: string[]) {
   const words = new Set(lines.flatMap((line) => line.match(/[\w-]+/g) ?? []));
   const needed = Object.keys(packages).filter((tool) => words.has(tool));
+  const path = searchPath();
   const refusals = [...new Set([...always, ...needed, ...programs])]
-    .map((tool) => [tool, complaint(tool)])
+    .map((tool) => [tool, complaint(tool, findProgram(tool, path))])
     .filter(([, complaint]) => complaint)
     .map(([tool = "", complaint]) => {
       const [debian, fedora, arch, alpine] = packages[tool] ?? [];
@@ -75,8 +82,7 @@ export function requireTools(lines: string[], programs: string[]) {
   if (refusals.length > 0) throw new CannotStart(refusals.join("\n"));
 }
 
-function complaint(tool: string): string | undefined {
-  const file = findProgram(tool);
+function complaint(tool: string, file?: string): string | undefined {
   if (!file) return `${tool} is missing.`;
   // It may be a link or a copy.
   if (notBusyBox.test(tool) && readFileSync(file).includes("BusyBox v"))

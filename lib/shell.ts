@@ -236,8 +236,11 @@ function onlyRootWrites(directory: string): boolean {
 }
 
 /** The file that a line runs when it says `name`, or undefined if there is none. */
-export function findProgram(name: string): string | undefined {
-  return searchPath()
+export function findProgram(
+  name: string,
+  path = searchPath(),
+): string | undefined {
+  return path
     .map((directory) => join(directory, name))
     .find((file) => {
       const stat = look(file);
