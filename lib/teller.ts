@@ -327,8 +327,9 @@ export function guide(
   return { teller, told, recover, authenticate };
 }
 
-/** Sorts 9 before 10. */
-const numeric = new Intl.Collator("en", { numeric: true });
+/** Sorts 9 before 10. (Intl's collator does, too, and takes 8 ms to load.) */
+const byLength = (a: string, b: string) =>
+  a.length - b.length || (a < b ? -1 : 1);
 
 /** A reading as text, so that two can be compared and shown. */
 function canonical(reading: Reading): string {
@@ -336,7 +337,7 @@ function canonical(reading: Reading): string {
   const things = reading.map((thing) => (thing ?? "").trim());
   // A list in which one is missing proves as little as an empty one.
   if (things.length === 0 || things.includes("")) return "";
-  return `${things.length}: ${things.sort(numeric.compare).join(" ")}`;
+  return `${things.length}: ${things.sort(byLength).join(" ")}`;
 }
 
 /**
