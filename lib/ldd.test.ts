@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { askLdd, parseAnswers, parseLdd } from "./ldd.ts";
-import { missingTools, run, temporary } from "./testing.ts";
+import { askLdd, copyListed, parseAnswers, parseLdd } from "./ldd.ts";
+import {
+  missingTools,
+  noOwnMounts,
+  ownMounts,
+  run,
+  temporary,
+} from "./testing.ts";
 
 const elf = "\x7fELF\x02\x01\x01";
 
@@ -132,6 +139,19 @@ Error relocating /opt/app: gone: symbol not found
     );
   });
 
+for (const unfit of [
+  "error while loading shared libraries: /lib/x86_64-linux-gnu/libc.so: invalid ELF header",
+  "/lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found",
+])
+  test(`parseLdd() names the program when ldd says "${unfit}"`, () => {
+    const answer = `/opt/app: ${unfit} (required by /opt/app)\n\tlibc.so.6 => /lib/libc.so.6 (0x00007f1f0f7b4000)\n`;
+    assert.throws(
+      () => parseLdd("/opt/app", answer, elf),
+      ({ message }: Error) =>
+        message.startsWith("/opt/app ") && message.includes(unfit),
+    );
+  });
+
 test("parseAnswers() tells the answers for several programs apart", () => {
   const printed = `ldd /usr/bin/cat
 \tlibc.so.6 => /lib64/libc.so.6 (0x00007f3f4c800000)
@@ -173,5 +193,34 @@ test(
       assert.notEqual(files.length, 0);
       for (const file of [program, ...files]) assert.ok(existsSync(file), file);
     }
+  },
+);
+
+test(
+  "a program that was built with musl starts in a root, copied by askLdd() and copyListed()",
+  { skip: missingTools("musl-gcc", "chroot") || noOwnMounts },
+  async () => {
+    const cwd = temporary();
+    const bash = (line: string) => run(["bash", "-c", line], { cwd, tmp: cwd });
+    // Under the name ldd, musl's loader is its ldd.
+    const built =
+      await bash(`set -e; mkdir bin rootfs; export PATH=$PWD/bin:$PATH
+      echo 'int puts(const char *); int main(void) { return puts("started") < 0; }' > hello.c
+      musl-gcc -o bin/hello hello.c; ln -s /lib/ld-musl-*.so.1 bin/ldd
+      ${askLdd(["hello"])}; ${copyListed("rootfs")}`);
+    assert.equal(built.status, 0, built.stderr);
+    const answers = parseAnswers(built.stdout);
+    assert.match(
+      String([...answers]),
+      /^\S+\/bin\/hello,\/lib\/ld-musl-\w+\.so\.1$/,
+    );
+    const started = await run([
+      ...ownMounts,
+      "chroot",
+      join(cwd, "rootfs"),
+      join(cwd, "bin/hello"),
+    ]);
+    assert.equal(started.stdout, "started\n", started.stderr);
+    await bash("rm -r -- *");
   },
 );

@@ -15,7 +15,7 @@ import { closeSync, openSync, readSync } from "node:fs";
  * @param answer what ldd printed, its standard error included
  * @param head the first bytes of the program; read from the file if left out
  * @returns absolute paths, each once, in ldd's order; none for a static program
- * @throws Error naming the program, if a library was not found or it is a script
+ * @throws Error naming the program, if a library was not found or does not fit, or it is a script
  */
 export function parseLdd(
   program: string,
@@ -29,6 +29,11 @@ export function parseLdd(
     throw new Error(
       `${program} needs the library ${missing[1]}, and this machine does not have it. Reinstall the package that ${program} came from.`,
     );
+  // In ld.so's own words: a library is of another kind, or too old.
+  const unfit =
+    /error while loading shared libraries: .*/.exec(answer) ??
+    /\S+: version `.*' not found/.exec(answer);
+  if (unfit) throw new Error(`${program} cannot start here: ${unfit[0]}.`);
   if (/statically linked|not a (valid )?dynamic/i.test(answer)) {
     const interpreter = /^#!\s*(\S+)/.exec(head);
     if (interpreter)
