@@ -423,6 +423,15 @@ test(
     }),
 );
 
+test("a refusal prints a path harmlessly when it holds escape sequences", async () => {
+  // A complaint may have several lines.
+  const archive = `/nowhere/${escapes.replaceAll("\n", "")}.tar`;
+  const command = chapter(path, "--yes", "--rootfs", archive);
+  const { status, stderr } = await run(command, { env: { NO_COLOR: "1" } });
+  assert.equal(status, 2);
+  assertHarmless(stderr);
+});
+
 // ── What others can see
 
 test(

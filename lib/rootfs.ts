@@ -303,6 +303,6 @@ export function parseSource(
     });
   if (!engine && /\.tar(\.(gz|xz|zst))?$/.test(text)) return tarball(text);
   throw new CannotStart(
-    `--rootfs takes host, busybox, docker:IMAGE, podman:IMAGE or PATH.tar[.gz|.xz|.zst], and not ${text}.`,
+    `--rootfs takes host, busybox, docker:IMAGE, podman:IMAGE or PATH.tar[.gz|.xz|.zst], and not "${text}".`,
   );
 }

@@ -24,6 +24,10 @@ export function print(text = "") {
   );
 }
 
+/** A line that others wrote, which might move the cursor or retitle the window. */
+export const harmless = (line: string) =>
+  line.replace(/\t/g, "    ").replace(/\p{Cc}/gu, "?");
+
 /** The reader chose to stop. */
 export class Stopped extends Error {}
 

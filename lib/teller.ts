@@ -9,7 +9,7 @@ import { ProcessOutput } from "zx/core";
 import { clear, register, registered, residents } from "./cleanup.ts";
 import { commandLine, mountsBelow } from "./kernel.ts";
 import { offerRootless } from "./preflight.ts";
-import { pick, print, Stopped } from "./screen.ts";
+import { harmless, pick, print, Stopped } from "./screen.ts";
 import type { Privilege, Shell } from "./shell.ts";
 
 export interface LineOptions {
@@ -103,10 +103,6 @@ const shown = 12;
 const columns = () => process.stdout.columns || readable;
 const wrap = (text: string) => wrapAnsi(text, Math.min(columns(), readable));
 const printCommand = (line: string) => print("\n" + bold(cyan(line)));
-
-/** Text of others, which might move the cursor or retitle the window. */
-const harmless = (text: string) =>
-  text.replace(/\t/g, "    ").replace(/\p{Cc}/gu, "?");
 
 /** Prints what a line printed: indented, and cut where it is too long for the screen. */
 function printOutput(text: string) {

@@ -24,7 +24,7 @@ import {
   sandbox,
 } from "./preflight.ts";
 import { requireContents, type ForeignSource, type Source } from "./rootfs.ts";
-import { print, Stopped } from "./screen.ts";
+import { harmless, print, Stopped } from "./screen.ts";
 import {
   asJob,
   handOver,
@@ -286,8 +286,10 @@ function hangUp() {
 
 /** Writes to standard error, if there is anyone left to read it. */
 export function complain(text: string) {
+  // Names of files are in it, and what commands printed.
+  const lines = text.split("\n").map(harmless);
   try {
-    writeSync(2, `${red(text)}\n`);
+    writeSync(2, `${red(lines.join("\n"))}\n`);
   } catch {
     // The terminal or the pipe is gone, and so is the reader.
   }
