@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { askLdd, copyListed, parseAnswers, parseLdd } from "./ldd.ts";
+import { findProgram } from "./shell.ts";
 import {
   missingTools,
   noOwnMounts,
@@ -216,7 +217,7 @@ test(
     );
     const started = await run([
       ...ownMounts,
-      "chroot",
+      findProgram("chroot")!,
       join(cwd, "rootfs"),
       join(cwd, "bin/hello"),
     ]);
