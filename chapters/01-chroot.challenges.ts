@@ -108,7 +108,7 @@ const escape: Challenge<Process> = {
       "rootfs",
       hostPrograms(
         ...["bash", "cat", "chroot", "cp", "ls", "mkdir"],
-        ...["mount", "nsenter", "ps", "stat", "umount"],
+        ...["mount", "ps", "stat", "umount", "unshare"],
       ),
     );
   },
@@ -133,18 +133,19 @@ const escape: Challenge<Process> = {
   hints: [
     `A process can go up until it meets its own /. So be where you do not meet it.`,
     `chroot(2) moves / and nothing else. If you, already in there, move your / further down, and stay
-    where you are, then you are outside of it. nsenter --root does just that.`,
+    where you are, then you are outside of it. unshare --root does that, if --wd=. has it stay.`,
     `The directory further down needs a bash to start, with its libraries. You have cp in there.`,
   ],
   async solution({ say, enter }) {
     say`Make a second root in the first one, out of what is there. (* leaves out what begins with a
-      dot.) nsenter makes it the / and stays outside of it. Then walk. bash -v shows what it reads.`;
+      dot.) unshare makes it the /, and with --wd=. stays outside of it. Then walk. bash -v shows what
+      it reads.`;
     await enter({
       changes:
         "nothing, but this root shell gets out of rootfs: type with care",
     })`sudo chroot rootfs bash`(
       `mkdir .new; cp -r * .new`,
-      `nsenter --root=.new bash -v`,
+      `unshare --root=.new --wd=. bash -v`,
       `until [ . -ef .. ]; do cd -P ..; done; ls`,
     );
   },

@@ -79,7 +79,7 @@ describe("clear()", { skip: notRoot }, () => {
         copyListed("root"),
         "cd 'a b'; sleep 1d &> /dev/null & INSIDE=$!",
         // Its working directory is outside: nsenter does not change it.
-        'cd ..; ROOT=$PWD/root; cd /; sudo nsenter --root="$ROOT" sleep 1d &> /dev/null &',
+        'cd ..; ROOT=$PWD/root; cd /; sudo nsenter --pid=/proc/self/ns/pid --root="$ROOT" sleep 1d &> /dev/null &',
         `until sudo find /proc/[0-9]*/root -lname "$ROOT" 2>/dev/null | grep .; do sleep .05; done`,
         "kill -0 $INSIDE",
       );
