@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { describe as inWords, findEngine, layers } from "./engine.ts";
+import { podmansState } from "./shell.ts";
 import {
   atTerminal,
   cannotRun,
@@ -17,6 +18,7 @@ import {
   succeeds,
 } from "./testing.ts";
 
+const { XDG_RUNTIME_DIR } = process.env;
 /** Set to "all", every combination is run, and not only one of each kind. */
 const all = process.env.BY_HAND_ENGINES === "all";
 /** A tar with a large root file system, for the tests that want one. */
@@ -30,12 +32,11 @@ const chapters = [
 ];
 
 /** Where this user's Podman keeps its images, and what it knows of running containers. */
-const env = {
+const env = () => ({
   HOME: process.env.HOME,
-  XDG_RUNTIME_DIR:
-    process.env.XDG_RUNTIME_DIR ??
-    join(tmpdir(), `podman-run-${process.getuid?.()}`),
-};
+  ...podmansState(),
+  ...(XDG_RUNTIME_DIR ? { XDG_RUNTIME_DIR } : {}),
+});
 
 const directory = mkdtempSync(join(tmpdir(), "by-hand-images."));
 after(() => rmSync(directory, { recursive: true }));
@@ -111,7 +112,7 @@ for (const name of ["docker", "podman"] as const) {
     async function walk(path: string, ...flags: string[]) {
       const had = containers();
       const result = await leavesNothing(() =>
-        run(chapter(path, "--yes", ...flags), { env }),
+        run(chapter(path, "--yes", ...flags), { env: env() }),
       );
       assert.equal(containers(), had);
       return result;
@@ -163,7 +164,7 @@ for (const name of ["docker", "podman"] as const) {
         const { status } = await run(
           chapter(chapters[1]!, "--yes", "--rootfs", source),
           {
-            env,
+            env: env(),
             tmp,
             once: {
               prints: new RegExp(`^(sudo )?${name} export `, "m"),
@@ -174,7 +175,7 @@ for (const name of ["docker", "podman"] as const) {
         assert.equal(status, signal === "SIGTERM" ? 143 : null);
         // The next chapter finds what was left by one that could not clear up.
         if (signal === "SIGKILL")
-          await run(chapter(chapters[1]!, "--yes"), { env, tmp });
+          await run(chapter(chapters[1]!, "--yes"), { env: env(), tmp });
         assert.equal(containers(), had);
         assert.ok(!existsSync(tmp));
       });
@@ -205,7 +206,7 @@ for (const name of ["docker", "podman"] as const) {
           const flags = ["--container", container];
           const { status, output } = await atTerminal(
             chapter(chapters[2]!, ...flags),
-            { env },
+            { env: env() },
             async ({ sees, types }) => {
               for (;;) {
                 const seen = await sees(/[^]*?Stop here\n/);

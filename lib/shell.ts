@@ -200,13 +200,18 @@ const isLocale = (value: string) => /^[\w.@:-]*$/.test(value);
 
 /**
  * Without XDG_RUNTIME_DIR, as after `su`, Podman keeps its state where TMPDIR
- * says. That is another place for our lines, so say where it was before.
+ * says. That is another place for our lines, so say where it was before, in
+ * version 4 or 5.
  */
-function podmansState(): NodeJS.ProcessEnv {
-  const directory = join(tmpdir(), `podman-run-${process.getuid?.()}`);
-  const stat = look(directory);
-  const own = stat && stat.uid === process.getuid?.();
-  return own ? { XDG_RUNTIME_DIR: directory } : {};
+export function podmansState(): NodeJS.ProcessEnv {
+  const uid = process.getuid?.();
+  const directory = [`podman-run-${uid}`, `storage-run-${uid}`]
+    .map((name) => join(tmpdir(), name))
+    .find((path) => {
+      const stat = look(path);
+      return stat && stat.uid === uid;
+    });
+  return directory ? { XDG_RUNTIME_DIR: directory } : {};
 }
 
 const systemDirectories = [
