@@ -325,7 +325,9 @@ async function killLine(child: ChildProcess) {
   while (child.exitCode === null) {
     const bash = childNamed("bash", pid);
     try {
-      if (bash) return process.kill(bash, "SIGKILL");
+      // Whose state is in a file: whether sudo asks, another bash finds out.
+      if (bash && readlinkSync(`/proc/${bash}/fd/3`).endsWith("/state"))
+        return process.kill(bash, "SIGKILL");
     } catch {
       // It has just ended by itself, so wait for the next.
     }
