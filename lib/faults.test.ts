@@ -366,6 +366,9 @@ const fullDisk: Way["points"] = ({ path, flags }) =>
     },
   }));
 
+const close = (terminal: IPty) =>
+  (terminal as unknown as { destroy(): void }).destroy();
+
 const ways: Way[] = [
   {
     name: "gets SIGINT",
@@ -411,18 +414,25 @@ const ways: Way[] = [
   },
   {
     name: "is stopped by Ctrl-C again and again",
-    ends: [130],
+    ends: [130, 129],
     points: attended((terminal) => {
       const again = setInterval(() => terminal.write(keys.ctrlC), 7);
-      terminal.onExit(() => clearInterval(again));
+      // sudo 1.9.13 waits forever, if Ctrl-C ends its monitor as that starts.
+      // Whoever sits there closes the terminal.
+      const patience = setTimeout(() => {
+        clearInterval(again);
+        close(terminal);
+      }, 60_000);
+      terminal.onExit(() => {
+        clearInterval(again);
+        clearTimeout(patience);
+      });
     }),
   },
   {
     name: "has its terminal closed",
     ends: [129],
-    points: attended((terminal) =>
-      (terminal as unknown as { destroy(): void }).destroy(),
-    ),
+    points: attended(close),
   },
   {
     name: "is told to stop at a question",
