@@ -10,12 +10,7 @@
  * @see chroot(1), chroot(2), ldd(1), ld.so(8), pivot_root(2)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
-import {
-  elders,
-  identity,
-  namespaces,
-  parseNamespaces,
-} from "../lib/kernel.ts";
+import { elders, identity, namespaces, parseNamespaces } from "../lib/kernel.ts";
 import { hostPrograms } from "../lib/rootfs.ts";
 
 await chapter(import.meta.url, tell);
@@ -51,10 +46,7 @@ async function tell({ say, part, $, enter, see, rootfs, shell }: Verbs) {
     say`So a root takes more than programs. You asked for one that is complete: begin anew.`;
     await $`rm -r rootfs; mkdir rootfs; echo "Hello" > rootfs/test.txt`;
   }
-  await rootfs(
-    "rootfs",
-    hostPrograms("bash", "cat", "ls", "mount", "ps", "stat", "umount"),
-  );
+  await rootfs("rootfs", hostPrograms("bash", "cat", "ls", "mount", "ps", "stat", "umount"));
 
   await part`Change /`;
   say`Now ${shell} starts. What lies outside rootfs has no name in here any more: there is no /sys/kernel.`;
@@ -67,14 +59,10 @@ async function tell({ say, part, $, enter, see, rootfs, shell }: Verbs) {
     `ls /sys/kernel`,
     `stat -c %d:%i /`,
   );
-  see(
-    "/ is another directory in there: another device and inode",
-    "differ",
-    () => ({
-      "/ on the host": identity("/"),
-      "/ in the chroot": root,
-    }),
-  );
+  see("/ is another directory in there: another device and inode", "differ", () => ({
+    "/ on the host": identity("/"),
+    "/ in the chroot": root,
+  }));
 
   await part`Files, and nothing else`;
   say`ps finds processes in /proc, so mount one: -t is the type of file system, and proc comes from
@@ -88,28 +76,18 @@ async function tell({ say, part, $, enter, see, rootfs, shell }: Verbs) {
     `ls -l /proc/self/ns`,
     `umount /proc`,
   );
-  see(
-    "every process that is older than this chapter is in sight in there",
-    "same",
-    () => {
-      const inSight = new Set(
-        listing?.match(/^ *\d+/gm)?.map((pid) => pid.trim()),
-      );
-      const pids = elders();
-      return {
-        "on the host": pids,
-        "in the chroot": pids.filter((pid) => inSight.has(pid)),
-      };
-    },
-  );
-  see(
-    "the pid namespace is the same, and so are all the others",
-    "same",
-    () => ({
-      "on the host": Object.values(namespaces()),
-      "in the chroot": Object.values(parseNamespaces(links ?? "")),
-    }),
-  );
+  see("every process that is older than this chapter is in sight in there", "same", () => {
+    const inSight = new Set(listing?.match(/^ *\d+/gm)?.map((pid) => pid.trim()));
+    const pids = elders();
+    return {
+      "on the host": pids,
+      "in the chroot": pids.filter((pid) => inSight.has(pid)),
+    };
+  });
+  see("the pid namespace is the same, and so are all the others", "same", () => ({
+    "on the host": Object.values(namespaces()),
+    "in the chroot": Object.values(parseNamespaces(links ?? "")),
+  }));
   say`That ls of /proc/self/ns lists what chroot left alone: processes (pid), network (net), host name
     (uts), users (user), mounts (mnt). Root in there can kill your processes and change your host name.`;
 
@@ -125,14 +103,10 @@ async function tell({ say, part, $, enter, see, rootfs, shell }: Verbs) {
     `stat -c %d:%i .`,
     `stat -c %d:%i /`,
   );
-  see(
-    "the shell has walked out of its root, to the / of the host",
-    "same",
-    () => ({
-      "/ on the host": identity("/"),
-      "where the shell is": escaped,
-    }),
-  );
+  see("the shell has walked out of its root, to the / of the host", "same", () => ({
+    "/ on the host": identity("/"),
+    "where the shell is": escaped,
+  }));
   see("and all the while its own / was rootfs", "differ", () => ({
     "where the shell is": escaped,
     "its /": chrooted,

@@ -10,7 +10,7 @@
  * @see unshare(1), namespaces(7), pid_namespaces(7), setns(2)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
-import { runShell, spotTheDifference } from "../lib/engine.ts";
+import { runShell, spotTheDifference } from "../lib/options/engine.ts";
 import { namespaces, namespaceTypes, parseNamespaces } from "../lib/kernel.ts";
 import { hostPrograms } from "../lib/rootfs.ts";
 
@@ -23,8 +23,7 @@ async function tell(verbs: Verbs) {
     --pid processes, --uts host name, --ipc shared memory and message queues, --net network.`;
   const before = await $`hostname`;
   const [, , outer, , inner] = await enter({
-    changes:
-      "a root shell in new namespaces; the host name it changes is its own",
+    changes: "a root shell in new namespaces; the host name it changes is its own",
     undo: "by the kernel, when the shell ends",
   })`sudo unshare --pid --fork --uts --ipc --net --mount-proc bash`(
     `ps -ax`,
@@ -35,15 +34,11 @@ async function tell(verbs: Verbs) {
   );
   say`Two processes, and one network interface that is not even up. What became of your host name?`;
   const after = await $`hostname`;
-  see(
-    "the shell began with the host's name, which has not changed",
-    "same",
-    () => ({
-      "in the shell, first": outer,
-      "on the host, before": before.stdout,
-      "on the host, after": after.stdout,
-    }),
-  );
+  see("the shell began with the host's name, which has not changed", "same", () => ({
+    "in the shell, first": outer,
+    "on the host, before": before.stdout,
+    "on the host, after": after.stdout,
+  }));
   see("the shell gave itself another", "differ", () => ({
     "in the shell, then": inner,
     "on the host, after": after.stdout,

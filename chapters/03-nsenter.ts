@@ -10,7 +10,7 @@
  * @see nsenter(1), setns(2), namespaces(7), proc(5)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
-import { runShell, spotTheDifference, type Container } from "../lib/engine.ts";
+import { runShell, spotTheDifference, type Container } from "../lib/options/engine.ts";
 import { identity, parseNamespaces } from "../lib/kernel.ts";
 import { hostPrograms } from "../lib/rootfs.ts";
 
@@ -23,13 +23,9 @@ async function tell(verbs: Verbs) {
   await part`A container in the background`;
   say`The container of chapter 2, with sleep in place of the shell: it does nothing for a day. What it
     prints goes to a file, which is how docker logs works. --kill-child ends it with unshare.`;
-  await rootfs(
-    "rootfs",
-    hostPrograms("bash", "cat", "hostname", "ls", "ps", "sleep", "stat"),
-  );
+  await rootfs("rootfs", hostPrograms("bash", "cat", "hostname", "ls", "ps", "sleep", "stat"));
   await $({
-    changes:
-      "a process that sleeps in namespaces of its own, with rootfs as its /",
+    changes: "a process that sleeps in namespaces of its own, with rootfs as its /",
     undo: "by kill, further down, or when the chapter ends in any other way",
   })`sudo unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc --root rootfs sleep 1d &> container.log & STARTED=$!`;
 
@@ -40,14 +36,10 @@ async function tell(verbs: Verbs) {
   say`A process has a number in every pid namespace from yours down to its own. NSpid has them all.`;
   const started = await $`grep NSpid /proc/$STARTED/status`;
   const sleeping = await $`grep NSpid /proc/$PID/status`;
-  see(
-    "the sleep has one number more: its own pid namespace is one further down",
-    "differ",
-    () => ({
-      "numbers of STARTED": String(started.stdout.match(/\d+/g)?.length ?? ""),
-      "numbers of PID": String(sleeping.stdout.match(/\d+/g)?.length ?? ""),
-    }),
-  );
+  see("the sleep has one number more: its own pid namespace is one further down", "differ", () => ({
+    "numbers of STARTED": String(started.stdout.match(/\d+/g)?.length ?? ""),
+    "numbers of PID": String(sleeping.stdout.match(/\d+/g)?.length ?? ""),
+  }));
 
   await part`Join it`;
   say`nsenter takes a process (--target) and the namespaces of it to join. One is enough: join the uts
@@ -58,22 +50,17 @@ async function tell(verbs: Verbs) {
   })`sudo nsenter --target "$PID" --uts hostname a-container`;
   say`Now a shell in all five. It has the container's name and network, and yet not its files:`;
   const [, , wrongRoot] = await enter({
-    changes:
-      "a root shell in the container's namespaces, but with the host's /: type with care",
+    changes: "a root shell in the container's namespaces, but with the host's /: type with care",
   })`sudo nsenter --target "$PID" --uts --mount --ipc --net --pid bash`(
     `hostname`,
     `ip address show`,
     `stat -c %d:%i /`,
     `cat /proc/1/comm`,
   );
-  see(
-    "without --root the shell has the host's /, and so the host's /proc",
-    "same",
-    () => ({
-      "/ on the host": identity("/"),
-      "/ in the shell": wrongRoot,
-    }),
-  );
+  see("without --root the shell has the host's /, and so the host's /proc", "same", () => ({
+    "/ on the host": identity("/"),
+    "/ in the shell": wrongRoot,
+  }));
   say`Your container got its / by chroot, and that belongs to a process, not to a namespace. --root
     takes the target's / as well, and --wd its working directory: left outside, that would be the way
     out that chapter 1 showed. (A runtime's pivot_root changes / for the whole mount namespace; there
@@ -113,8 +100,7 @@ async function tell(verbs: Verbs) {
 
   const mine = `sudo nsenter --target "$PID" --uts --mount --ipc --net --pid --root --wd ${shell}`;
   if (container) await joinTheirs(verbs, container, mine);
-  else if (image)
-    await spotTheDifference(verbs, image.engine, mine, runShell(image));
+  else if (image) await spotTheDifference(verbs, image.engine, mine, runShell(image));
 
   await part`End it`;
   say`When process 1 ends, the kernel ends all others in the namespace. A plain kill would do nothing:
@@ -124,11 +110,7 @@ async function tell(verbs: Verbs) {
 }
 
 /** Joins a container that an engine runs: the same line, the same proofs. */
-async function joinTheirs(
-  verbs: Verbs,
-  { name, engine }: Container,
-  mine: string,
-) {
+async function joinTheirs(verbs: Verbs, { name, engine }: Container, mine: string) {
   const { say, part, $, enter, see } = verbs;
   const { title, command } = engine;
   const typed = [
@@ -151,9 +133,7 @@ async function joinTheirs(
     changes: `a root shell in ${name}: what you change in there stays changed`,
     undo: "it goes when the shell ends",
   };
-  const [, theirName, links, root, first] = await enter(joining)`${join}`(
-    ...typed,
-  );
+  const [, theirName, links, root, first] = await enter(joining)`${join}`(...typed);
   const target = await $({
     changes: "nothing, it only reads",
   })`sudo ls -l /proc/$THEIRS/ns`;

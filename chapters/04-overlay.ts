@@ -10,7 +10,7 @@
  * @see mount(8), umount(8), stat(1), unshare(1)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
-import { layers, runShell, type Image } from "../lib/engine.ts";
+import { layers, runShell, type Image } from "../lib/options/engine.ts";
 import { hostPrograms } from "../lib/rootfs.ts";
 
 await chapter(import.meta.url, tell);
@@ -86,8 +86,7 @@ async function tell(verbs: Verbs) {
   say`A file in merged has the inode number of the file that it is. So the kernel itself tells which
     layer each one comes from:`;
   const depth = shell === "bash" ? "" : "-maxdepth 1 ";
-  const files =
-    await $`find upper app base merged ${depth}-type f -printf "%i %P %H\n"`;
+  const files = await $`find upper app base merged ${depth}-type f -printf "%i %P %H\n"`;
   table(["file in merged", "comes from"], () => origins(files.stdout));
 
   await part`A container adds one upper layer`;
@@ -100,14 +99,10 @@ async function tell(verbs: Verbs) {
     `echo "I was here" > /written.txt`,
     `ls /`,
   );
-  see(
-    "the container ran the script of one layer with the shell of the other",
-    "same",
-    () => ({
-      "app/greeting": first.stdout,
-      "printed in the container": greeting,
-    }),
-  );
+  see("the container ran the script of one layer with the shell of the other", "same", () => ({
+    "app/greeting": first.stdout,
+    "printed in the container": greeting,
+  }));
   const written = await $`find upper app base -name written.txt`;
   see("what it wrote is in upper alone", "same", () => ({
     expected: ["upper/written.txt"],
@@ -129,11 +124,7 @@ async function tell(verbs: Verbs) {
 }
 
 /** Puts a real image's layers, and the overlay of a container of it, beside the reader's. */
-async function layersOf(
-  { say, part, $, enter, table }: Verbs,
-  image: Image,
-  mine: string,
-) {
+async function layersOf({ say, part, $, enter, table }: Verbs, image: Image, mine: string) {
   const { title, command } = image.engine;
   await part`The layers of a real image`;
   say`${title} keeps images in layers, too: their checksums (RootFS), and where their files are (GraphDriver).`;
@@ -161,9 +152,6 @@ function origins(files: string): string[][] {
   const layers = rows.filter(([, , top]) => top !== "merged");
   return rows
     .filter(([, , top]) => top === "merged")
-    .map(([inode, path = ""]) => [
-      path,
-      layers.find((row) => row[0] === inode)?.[2] ?? "?",
-    ])
+    .map(([inode, path = ""]) => [path, layers.find((row) => row[0] === inode)?.[2] ?? "?"])
     .sort(([, a = ""], [, b = ""]) => a.localeCompare(b));
 }

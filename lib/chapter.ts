@@ -6,26 +6,14 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { green } from "kleur/colors";
 import { ProcessOutput } from "zx/core";
-import { findContainer, requirePrograms, type Container } from "./engine.ts";
+import { findContainer, requirePrograms, type Container } from "./options/engine.ts";
 import { readHeader, type Header } from "./header.ts";
-import {
-  CannotStart,
-  requireLinux,
-  requireTools,
-  sandbox,
-} from "./preflight.ts";
+import { CannotStart, requireLinux, requireTools, sandbox } from "./preflight.ts";
 import { parseSource } from "./rootfs.ts";
 import { pick, print, Stopped } from "./screen.ts";
 import { findProgram, handOver, tryOut } from "./shell.ts";
 import { scribe } from "./teller.ts";
-import {
-  complain,
-  tell,
-  walk,
-  walkSandboxed,
-  type Tale,
-  type Telling,
-} from "./walk.ts";
+import { complain, tell, walk, walkSandboxed, type Tale, type Telling } from "./walk.ts";
 
 export type { Verbs } from "./walk.ts";
 
@@ -75,16 +63,10 @@ Exit status
  * @param tale the chapter: one straight line, with no branch on what a step
  *   printed, for it is also told without running anything
  */
-export async function chapter(
-  url: string,
-  tale: Tale,
-  abilities: Abilities = {},
-): Promise<void> {
+export async function chapter(url: string, tale: Tale, abilities: Abilities = {}): Promise<void> {
   for (const stream of [process.stdin, process.stdout, process.stderr])
     // EPIPE: the reader of our output is gone. EIO: the terminal is.
-    stream.on("error", ({ code }: NodeJS.ErrnoException) =>
-      process.exit(code === "EIO" ? 129 : 1),
-    );
+    stream.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EIO" ? 129 : 1));
   try {
     await start(url, tale, abilities);
   } catch (error) {
@@ -97,9 +79,7 @@ async function start(url: string, tale: Tale, { joins }: Abilities) {
   const flags = readFlags(header);
   if (flags.help) return console.log(`${header.text}\n\n${help}`);
   if (flags.container && !joins)
-    throw new CannotStart(
-      "This chapter joins no container. --container is for chapter 3.",
-    );
+    throw new CannotStart("This chapter joins no container. --container is for chapter 3.");
   if (flags.container && flags.rootless)
     throw new CannotStart(
       "--container takes root: from a user namespace of your own nobody joins a container that is outside of it. Leave out --rootless.",
@@ -118,9 +98,7 @@ async function start(url: string, tale: Tale, { joins }: Abilities) {
     source,
     // In a user namespace no engine is in reach.
     image: flags.rootless ? undefined : source?.image,
-    container: flags.container
-      ? await whichContainer(flags.container, flags)
-      : undefined,
+    container: flags.container ? await whichContainer(flags.container, flags) : undefined,
   };
   const { teller, script, lines } = scribe();
   const tellings = flags.challenge ? await challenges(url, telling) : [telling];
@@ -133,38 +111,26 @@ async function start(url: string, tale: Tale, { joins }: Abilities) {
     throw new CannotStart(
       "There is no terminal to ask at. Use --yes to run every step unasked, or --print to see them all.",
     );
-  requireTools(
-    [...lines, flags.rootless ? sandbox : ""],
-    source ? source.programs : programs,
-  );
+  requireTools([...lines, flags.rootless ? sandbox : ""], source ? source.programs : programs);
   const refusal = source?.image?.engine.refusal;
   if (refusal) throw new CannotStart(refusal);
   if (telling.container && joins) requirePrograms(telling.container, joins);
   if (flags.rootless) return walkSandboxed(telling);
-  const hint =
-    joins &&
-    !flags.container &&
-    ["docker", "podman"].some((name) => findProgram(name));
-  await walk(
-    telling,
-    lines,
-    programs,
-    hint ? joinToo : "",
-    async (tell, told) => {
-      if (flags.challenge && telling.ask) return tell(await pickOne(tellings));
-      for (const each of tellings) await tell(each);
-      if (flags.challenge) return;
-      const challenge = telling.ask && (await offerChallenge(url, telling));
-      print(green(`\nTold to the end. Claims that held: ${told.claims}.`));
-      if (challenge) await tell(challenge);
-    },
-  );
+  const hint = joins && !flags.container && ["docker", "podman"].some((name) => findProgram(name));
+  await walk(telling, lines, programs, hint ? joinToo : "", async (tell, told) => {
+    if (flags.challenge && telling.ask) return tell(await pickOne(tellings));
+    for (const each of tellings) await tell(each);
+    if (flags.challenge) return;
+    const challenge = telling.ask && (await offerChallenge(url, telling));
+    print(green(`\nTold to the end. Claims that held: ${told.claims}.`));
+    if (challenge) await tell(challenge);
+  });
 }
 
 /** A chapter's challenges, to be told like the chapter. */
 async function challenges(url: string, chapter: Telling): Promise<Telling[]> {
   // Loaded when wanted only, so that a chapter starts as fast without.
-  const { challengesOf, take, tellSolution } = await import("./challenge.ts");
+  const { challengesOf, take, tellSolution } = await import("./options/challenge.ts");
   const { header, ask } = chapter;
   return (await challengesOf(url)).map((challenge) => ({
     header: {
@@ -175,16 +141,12 @@ async function challenges(url: string, chapter: Telling): Promise<Telling[]> {
     },
     ask,
     needs: challenge.needs,
-    tale: (verbs, desk) =>
-      desk ? take(challenge, verbs, desk) : tellSolution(challenge, verbs),
+    tale: (verbs, desk) => (desk ? take(challenge, verbs, desk) : tellSolution(challenge, verbs)),
   }));
 }
 
 /** Has the reader pick a challenge, or `none` if that is offered. */
-async function pickOne(
-  tellings: Telling[],
-  none: string,
-): Promise<Telling | undefined>;
+async function pickOne(tellings: Telling[], none: string): Promise<Telling | undefined>;
 async function pickOne(tellings: Telling[]): Promise<Telling>;
 async function pickOne(tellings: Telling[], none?: string) {
   if (!none && tellings.length === 1) return tellings[0];
@@ -200,8 +162,7 @@ async function pickOne(tellings: Telling[], none?: string) {
 
 /** After a walk: the challenge that the reader picks, if any. */
 async function offerChallenge(url: string, chapter: Telling) {
-  if (!existsSync(fileURLToPath(url).replace(/\.ts$/, ".challenges.ts")))
-    return;
+  if (!existsSync(fileURLToPath(url.replace(/[^/]+$/, "challenges/$&")))) return;
   const telling = await pickOne(await challenges(url, chapter), "Not now");
   if (telling) {
     const { teller, lines } = scribe();
@@ -221,10 +182,8 @@ async function whichContainer(
   try {
     return findContainer(name);
   } catch (error) {
-    if (print)
-      return { name, engine: { title: "Docker", command: "sudo docker" } };
-    if (yes || process.getuid?.() === 0 || tryOut("sudo -n true").ok)
-      throw error;
+    if (print) return { name, engine: { title: "Docker", command: "sudo docker" } };
+    if (yes || process.getuid?.() === 0 || tryOut("sudo -n true").ok) throw error;
   }
   console.log("Who has that container, only root may ask here.");
   await handOver("sudo -v", {});
@@ -235,9 +194,7 @@ function readFlags(header: Header) {
   try {
     return parseArgs({ options, strict: true, allowPositionals: false }).values;
   } catch (error) {
-    throw new CannotStart(
-      `${(error as Error).message}\nUsage: ${header.run} ${usage}`,
-    );
+    throw new CannotStart(`${(error as Error).message}\nUsage: ${header.run} ${usage}`);
   }
 }
 

@@ -30,9 +30,7 @@ const here = () => readlinkSync("/proc/self/ns/pid").replace(/\D/g, "");
 
 /** Makes a directory of our own, mode 0700, whose name tells whose it is. */
 export function makeDirectory(): string {
-  return mkdtempSync(
-    join(temp(), `by-hand.${here()}.${identify(process.pid)}.`),
-  );
+  return mkdtempSync(join(temp(), `by-hand.${here()}.${identify(process.pid)}.`));
 }
 
 /**
@@ -44,8 +42,7 @@ export function makeDirectory(): string {
 export function leftovers(): string[] {
   return readdirSync(temp())
     .filter((name) => {
-      const [, place, pid, start] =
-        /^by-hand\.(\d+)\.(\d+)\.(\d+)\.\w{6}$/.exec(name) ?? [];
+      const [, place, pid, start] = /^by-hand\.(\d+)\.(\d+)\.(\d+)\.\w{6}$/.exec(name) ?? [];
       return place === here() && identify(Number(pid)) !== `${pid}.${start}`;
     })
     .map((name) => join(temp(), name))
@@ -87,11 +84,7 @@ export function registered(directory: string): string[] {
  * @returns undefined if it is gone, else a sentence that says what is left and
  *   how to remove it by hand. While one mount is left, nothing is removed.
  */
-export function clear(
-  directory: string,
-  shell: Shell,
-  sudo: boolean,
-): string | undefined {
+export function clear(directory: string, shell: Shell, sudo: boolean): string | undefined {
   const asRoot = sudo ? silentSudo() : "";
 
   // What is killed may have started others meanwhile, so look again.
@@ -105,10 +98,7 @@ export function clear(
   }
   const umount = (flags: string) => {
     const points = mountsBelow(directory).reverse().map(quote);
-    return (
-      points.length === 0 ||
-      shell.runSync(`${asRoot}umount ${flags} ${points.join(" ")}`).ok
-    );
+    return points.length === 0 || shell.runSync(`${asRoot}umount ${flags} ${points.join(" ")}`).ok;
   };
   // Busy: someone outside still holds a file. Let go of it when they do.
   if (!umount("")) umount("--lazy");
@@ -118,9 +108,7 @@ export function clear(
 
   // An overlay's work directory has mode 000: its owner may open it, but must.
   const open = `find ${quote(directory)} -xdev -type d ! -perm -u=rwx -exec chmod u+rwx {} ';' 2>/dev/null; `;
-  shell.runSync(
-    `${sudo ? "" : open}${asRoot}rm -rf --one-file-system ${quote(directory)}`,
-  );
+  shell.runSync(`${sudo ? "" : open}${asRoot}rm -rf --one-file-system ${quote(directory)}`);
   if (existsSync(directory))
     return `This directory could not be removed: ${directory}. Its processes or its files may be left.`;
 }
@@ -129,11 +117,7 @@ export function clear(
 const silentSudo = () => (process.stdin.isTTY ? "sudo " : "sudo -n ");
 
 /** The processes, as pids, whose root or working directory is in a directory of ours. */
-export function residents(
-  directory: string,
-  shell: Shell,
-  asRoot: string,
-): number[] {
+export function residents(directory: string, shell: Shell, asRoot: string): number[] {
   const found = shell.runSync(findResidents(directory, asRoot));
   return (found.stdout.match(/\d+/g) ?? []).map(Number);
 }

@@ -20,7 +20,6 @@ export function readHeader(file: string): Header {
   const comment = /\/\*\*\n([^]*?)\n \*\//.exec(readFileSync(file, "utf8"));
   const text = (comment?.[1] ?? "").replace(/^ \* ?/gm, "");
   const [title = "", summary = ""] = text.split("\n\n");
-  const field = (name: string) =>
-    new RegExp(`^@${name} (.*)`, "m").exec(text)?.[1] ?? "";
+  const field = (name: string) => new RegExp(`^@${name} (.*)`, "m").exec(text)?.[1] ?? "";
   return { text, title, summary, run: field("run"), pages: field("see") };
 }

@@ -18,9 +18,7 @@ export const namespaceTypes = [
 ] as const;
 
 /** An inode number for each type of namespace; a type that the kernel lacks is left out. */
-export type Namespaces = Partial<
-  Record<(typeof namespaceTypes)[number], string>
->;
+export type Namespaces = Partial<Record<(typeof namespaceTypes)[number], string>>;
 
 /**
  * The namespaces of the process that asks.
@@ -42,9 +40,7 @@ export function namespaces(): Namespaces {
 export function parseNamespaces(listing: string): Namespaces {
   const found: Namespaces = {};
   for (const type of namespaceTypes) {
-    const inode = new RegExp(`\\b${type} -> ${type}:\\[(\\d+)\\]`).exec(
-      listing,
-    );
+    const inode = new RegExp(`\\b${type} -> ${type}:\\[(\\d+)\\]`).exec(listing);
     if (inode) found[type] = inode[1];
   }
   return found;
@@ -52,9 +48,7 @@ export function parseNamespaces(listing: string): Namespaces {
 
 /** Whether root is root of a user namespace only, where ids are mapped. See user_namespaces(7). */
 export function idsAreMapped(): boolean {
-  return !/^\s*0\s+0\s+4294967295\s*$/.test(
-    readFileSync("/proc/self/uid_map", "utf8"),
-  );
+  return !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "utf8"));
 }
 
 /** A file's identity, `device:inode` in decimal, as `stat -c %d:%i` prints it. See inode(7). */
@@ -153,8 +147,7 @@ function parseMounts(text: string): Mount[] {
  *   path, for version 1 has several, and some are `/`
  */
 export function parseStatus(text: string) {
-  const field = (name: string) =>
-    new RegExp(`^${name}:\\s*(\\w+)`, "m").exec(text)?.[1] ?? "";
+  const field = (name: string) => new RegExp(`^${name}:\\s*(\\w+)`, "m").exec(text)?.[1] ?? "";
   const paths = [...text.matchAll(/^\d+:[^:]*:(\/.*)$/gm)];
   return {
     capabilities: BigInt(`0x${field("CapEff") || 0}`),
@@ -178,12 +171,8 @@ export function mountsBelow(directory: string): string[] {
 /** The mount that a directory is on: the last of those whose path is the longest. */
 export function fileSystemOf(directory: string): Mount {
   return mounts()
-    .filter(({ point }) =>
-      `${directory}/`.startsWith(point === "/" ? "/" : `${point}/`),
-    )
-    .reduce((best, mount) =>
-      mount.point.length >= best.point.length ? mount : best,
-    );
+    .filter(({ point }) => `${directory}/`.startsWith(point === "/" ? "/" : `${point}/`))
+    .reduce((best, mount) => (mount.point.length >= best.point.length ? mount : best));
 }
 
 /** mountinfo writes blank, tab, newline and backslash as three octal digits. */

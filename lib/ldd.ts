@@ -17,14 +17,9 @@ import { closeSync, openSync, readSync } from "node:fs";
  * @returns absolute paths, each once, in ldd's order; none for a static program
  * @throws Error naming the program, if a library was not found or does not fit, or it is a script
  */
-export function parseLdd(
-  program: string,
-  answer: string,
-  head = firstBytes(program),
-): string[] {
+export function parseLdd(program: string, answer: string, head = firstBytes(program)): string[] {
   const missing =
-    /^\s*(\S+) => not found/m.exec(answer) ??
-    /Error loading shared library (\S+):/.exec(answer);
+    /^\s*(\S+) => not found/m.exec(answer) ?? /Error loading shared library (\S+):/.exec(answer);
   if (missing)
     throw new Error(
       `${program} needs the library ${missing[1]}, and this machine does not have it. Reinstall the package that ${program} came from.`,
@@ -40,8 +35,7 @@ export function parseLdd(
       throw new Error(
         `${program} is a script for ${interpreter[1]}: it has no libraries of its own, and does not start without ${interpreter[1]}.`,
       );
-    if (!head.startsWith("\x7fELF"))
-      throw new Error(`${program} is not a program.`);
+    if (!head.startsWith("\x7fELF")) throw new Error(`${program} is not a program.`);
     return [];
   }
   return [...new Set(answer.match(/\/[^\s:]+/g))];

@@ -10,13 +10,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname } from "node:path";
 import { fileSystemOf, mountsBelow } from "./kernel.ts";
-import {
-  findProgram,
-  searchPath,
-  tryOut,
-  type Privilege,
-  type Shell,
-} from "./shell.ts";
+import { findProgram, searchPath, tryOut, type Privilege, type Shell } from "./shell.ts";
 
 /** Why a chapter cannot start, as sentences for the reader. */
 export class CannotStart extends Error {}
@@ -47,8 +41,7 @@ const packages: Record<string, [string, string, string, string]> = {
 };
 
 /** Tools whose BusyBox namesakes lack options that lines and clean-up use. */
-const notBusyBox =
-  /^(unshare|nsenter|setpriv|mount|umount|ps|pgrep|cp|rm|stat|find|xargs|tar)$/;
+const notBusyBox = /^(unshare|nsenter|setpriv|mount|umount|ps|pgrep|cp|rm|stat|find|xargs|tar)$/;
 /** What a clean-up takes. */
 const always = ["bash", "find", "rm", "umount"];
 
@@ -142,8 +135,7 @@ export function requireSandbox() {
 }
 
 function whyNoSandbox(refusal: string): string {
-  const setting = (name: string) =>
-    read(`/proc/sys/${name.replaceAll(".", "/")}`).trim();
+  const setting = (name: string) => read(`/proc/sys/${name.replaceAll(".", "/")}`).trim();
   if (setting("user.max_user_namespaces") === "0")
     return "user.max_user_namespaces is 0, so nobody may make a user namespace. Someone with root can change that: sudo sysctl user.max_user_namespaces=15000";
   if (setting("kernel.unprivileged_userns_clone") === "0")
@@ -182,15 +174,12 @@ function lacksSysAdmin(): boolean {
   return (bounding & (1n << CAP_SYS_ADMIN)) === 0n;
 }
 
-const outside =
-  "Run it outside of the container, or in one that was started with --privileged.";
+const outside = "Run it outside of the container, or in one that was started with --privileged.";
 
 /** The likely reason why root, or root in a user namespace, was refused by unshare. */
 function whyNotRoot(refusal: string): string {
   // On that one, which is meant to be mounted on, nothing depends.
-  const covered = mountsBelow("/proc").find(
-    (point) => point !== "/proc/sys/fs/binfmt_misc",
-  );
+  const covered = mountsBelow("/proc").find((point) => point !== "/proc/sys/fs/binfmt_misc");
   if (covered && refusal.includes("mount /proc failed"))
     return `Parts of /proc are covered here (${covered}), as in a container, and then the kernel lets nobody mount a new one. ${outside}`;
   if (/^Seccomp:\s*2/m.test(read("/proc/self/status")))
@@ -234,9 +223,7 @@ export function requireExecutable(directory: string) {
 function elsewhere(): string {
   const better = ["/var/tmp", "/dev/shm", homedir()].find((directory) => {
     const { type, options } = fileSystemOf(directory);
-    return (
-      existsSync(directory) && type !== "overlay" && !options.includes("noexec")
-    );
+    return existsSync(directory) && type !== "overlay" && !options.includes("noexec");
   });
   return better
     ? `Set TMPDIR to a better one: TMPDIR=${better}`

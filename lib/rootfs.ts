@@ -7,7 +7,7 @@ import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { basename, extname, resolve } from "node:path";
 import { quote } from "zx/core";
 import { register } from "./cleanup.ts";
-import { findEngine, removal, requireImage, type Image } from "./engine.ts";
+import { findEngine, removal, requireImage, type Image } from "./options/engine.ts";
 import { askLdd, copyListed, parseAnswers, parseLdd } from "./ldd.ts";
 import { CannotStart } from "./preflight.ts";
 import { findProgram, type Shell } from "./shell.ts";
@@ -132,8 +132,7 @@ export function tarball(path: string): ForeignSource {
 export function image(image: Image): ForeignSource {
   const { engine, name } = image;
   const { title, command } = engine;
-  const make = (container: string) =>
-    `${command} create --name ${container} ${name} true`;
+  const make = (container: string) => `${command} create --name ${container} ${name} true`;
   // No name of another's is taken: it is that of a new directory.
   const container = '"$(basename "$WORK")"';
   const undoneBy = removal(engine, '$(basename "$WORK")');
@@ -150,9 +149,7 @@ export function image(image: Image): ForeignSource {
         `set -o pipefail; ${make(container)} >&2 && ${command} export ${container} | ${listTar} --file - && ${command} rm ${container} >&2`,
       );
       if (!listing.ok)
-        throw new CannotStart(
-          `${title} does not export ${name}: ${listing.stderr.trim()}`,
-        );
+        throw new CannotStart(`${title} does not export ${name}: ${listing.stderr.trim()}`);
       return parseListing(listing.stdout);
     },
     async fill(directory, { say, $ }) {
@@ -185,8 +182,7 @@ export function image(image: Image): ForeignSource {
 }
 
 /** The command that lists a tar: in English, one line for each file, names as they are. */
-const listTar =
-  "LC_ALL=C tar --list --verbose --quoting-style=escape --absolute-names";
+const listTar = "LC_ALL=C tar --list --verbose --quoting-style=escape --absolute-names";
 
 /** The command that unpacks a tar into a directory, as the user who runs it. */
 const unpackTar = (directory: string) =>
@@ -217,8 +213,7 @@ function whyUnreadable(title: string, complaint: string): string {
   return `${title} cannot be read: ${complaint.trim().split("\n")[0]}.`;
 }
 
-const cut = (title: string) =>
-  `${title} is truncated: its end is missing. Fetch it again.`;
+const cut = (title: string) => `${title} is truncated: its end is missing. Fetch it again.`;
 
 /** Whether a file ends in two blocks of zeros, which tar itself does not insist on. See tar(5). */
 function endsAsTarDoes(file: string): boolean {
@@ -254,9 +249,7 @@ export function requireContents(
     refuse(
       `holds ${outside.path}, a path that leads out of the directory that it would be unpacked in. A root file system has none such, so do not trust it.`,
     );
-  const device = members.find(
-    ({ type, path }) => /[bc]/.test(type) && !/^(\.\/)?dev\//.test(path),
-  );
+  const device = members.find(({ type, path }) => /[bc]/.test(type) && !/^(\.\/)?dev\//.test(path));
   if (device)
     refuse(
       `holds the device ${device.path}, outside of /dev. A root file system has none such, so do not trust it.`,
@@ -265,8 +258,7 @@ export function requireContents(
   const missing = typed.filter(
     (name) =>
       !["", "usr/", "usr/local/"].some(
-        (place) =>
-          paths.has(`${place}bin/${name}`) || paths.has(`${place}sbin/${name}`),
+        (place) => paths.has(`${place}bin/${name}`) || paths.has(`${place}sbin/${name}`),
       ),
   );
   if (missing.length > 0)
@@ -277,8 +269,7 @@ export function requireContents(
     .flatMap((line) => [...line.matchAll(/> \w+\/([\w.-]+)$/gm)])
     .map(([, name = ""]) => name);
   const taken = written.find((name) => paths.has(name));
-  if (taken)
-    refuse(`holds a /${taken}, and the chapter makes one of that name.`);
+  if (taken) refuse(`holds a /${taken}, and the chapter makes one of that name.`);
 }
 
 /**
@@ -288,10 +279,7 @@ export function requireContents(
  * @returns undefined for the programs of this machine, which the chapter lists
  * @throws CannotStart if it names none
  */
-export function parseSource(
-  text: string,
-  sudo: boolean,
-): ForeignSource | undefined {
+export function parseSource(text: string, sudo: boolean): ForeignSource | undefined {
   if (text === "host") return undefined;
   if (text === "busybox") return busybox();
   const [, engine, name = ""] = /^(docker|podman):(.*)$/s.exec(text) ?? [];

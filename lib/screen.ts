@@ -19,14 +19,11 @@ const ascii: Record<string, string> = {
 
 /** Writes a line, in ASCII where the locale has no more. See locale(7). */
 export function print(text = "") {
-  console.log(
-    unicode ? text : text.replace(/[✔✘─·…]/g, (symbol) => ascii[symbol]!),
-  );
+  console.log(unicode ? text : text.replace(/[✔✘─·…]/g, (symbol) => ascii[symbol]!));
 }
 
 /** A line that others wrote, which might move the cursor or retitle the window. */
-export const harmless = (line: string) =>
-  line.replace(/\t/g, "    ").replace(/\p{Cc}/gu, "?");
+export const harmless = (line: string) => line.replace(/\t/g, "    ").replace(/\p{Cc}/gu, "?");
 
 /** The reader chose to stop. */
 export class Stopped extends Error {}
@@ -44,11 +41,7 @@ export interface Choice {
  * @returns the value of the one picked
  * @throws Stopped on Ctrl-C, on Esc and at the end of the input
  */
-export async function pick(
-  message: string,
-  options: Choice[],
-  first?: string,
-): Promise<string> {
+export async function pick(message: string, options: Choice[], first?: string): Promise<string> {
   if (TERM === "dumb" || !unicode) return pickByNumber(message, options, first);
   const answer = await select<string>({
     message,
@@ -62,11 +55,7 @@ export async function pick(
 }
 
 /** The same without moving the cursor and without symbols: in an editor, say, or by braille. */
-async function pickByNumber(
-  message: string,
-  options: Choice[],
-  first?: string,
-) {
+async function pickByNumber(message: string, options: Choice[], first?: string) {
   const preset = Math.max(
     0,
     options.findIndex(({ value }) => value === first),
@@ -85,8 +74,7 @@ async function pickByNumber(
       const answer = await terminal.question(`${message} [${preset + 1}] `, {
         signal,
       });
-      const picked =
-        options[answer.trim() === "" ? preset : Number(answer) - 1];
+      const picked = options[answer.trim() === "" ? preset : Number(answer) - 1];
       if (picked) return picked.value;
     }
   } catch {

@@ -99,8 +99,7 @@ export function openShell(directory: string, privilege: Privilege): Shell {
       // Whoever presses Ctrl-C again and again does not interrupt a clean-up,
       // but may get bash before it has set its trap.
       let output = run(verbatim(line));
-      while (/^SIG(INT|HUP|TERM)$/.test(output.signal ?? ""))
-        output = run(verbatim(line));
+      while (/^SIG(INT|HUP|TERM)$/.test(output.signal ?? "")) output = run(verbatim(line));
       return output;
     },
   };
@@ -181,8 +180,7 @@ const inherited =
 
 function readersEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
-    ([name, value = ""]) =>
-      inherited.test(name) && !(/^L(ANG|C_)/.test(name) && !isLocale(value)),
+    ([name, value = ""]) => inherited.test(name) && !(/^L(ANG|C_)/.test(name) && !isLocale(value)),
   );
   return {
     ...podmansState(),
@@ -241,10 +239,7 @@ function onlyRootWrites(directory: string): boolean {
 }
 
 /** The file that a line runs when it says `name`, or undefined if there is none. */
-export function findProgram(
-  name: string,
-  path = searchPath(),
-): string | undefined {
+export function findProgram(name: string, path = searchPath()): string | undefined {
   return path
     .map((directory) => join(directory, name))
     .find((file) => {

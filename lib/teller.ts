@@ -60,11 +60,7 @@ export interface Teller {
    * @param readings what was read, by where it was read
    * @throws Error if the claim does not hold; an empty reading proves nothing
    */
-  see(
-    claim: string,
-    relation: "same" | "differ",
-    readings: () => Record<string, Reading>,
-  ): void;
+  see(claim: string, relation: "same" | "differ", readings: () => Record<string, Reading>): void;
   /** A table: its head, and a list of cells for each row. */
   table(head: string[], rows: () => string[][]): void;
 }
@@ -111,9 +107,7 @@ function printOutput(text: string) {
   const width = columns() - 2;
   for (const line of lines.length > shown + 1 ? lines.slice(0, shown) : lines) {
     const plain = harmless(line);
-    print(
-      "  " + (plain.length > width ? plain.slice(0, width - 1) + "…" : plain),
-    );
+    print("  " + (plain.length > width ? plain.slice(0, width - 1) + "…" : plain));
   }
   if (lines.length > shown + 1)
     print(dim(`  … and ${lines.length - shown} more lines, not shown here`));
@@ -129,9 +123,7 @@ async function withProgress<T>(deed: Promise<T>, directory: string) {
     const written = Math.round(((before - blocks()) * bsize) / 1e6);
     // At 1, 2, 4, 8, … seconds: a line that does not come back can be read aloud.
     if (Number.isInteger(Math.log2(seconds)))
-      print(
-        dim(`  … ${seconds} s, ${Math.max(0, written)} MB more on the disk`),
-      );
+      print(dim(`  … ${seconds} s, ${Math.max(0, written)} MB more on the disk`));
   }, 1000);
   if (!process.stdout.isTTY) clearInterval(timer);
   return deed.finally(() => clearInterval(timer));
@@ -164,9 +156,7 @@ export function guide(
       const answer = await pick(message, options);
       if (answer === "stop") throw new Stopped();
       if (answer !== "look") return answer;
-      print(
-        dim("A shell of your own, in the chapter's directory. Leave: exit"),
-      );
+      print(dim("A shell of your own, in the chapter's directory. Leave: exit"));
       await shell.atTerminal("bash");
     }
   }
@@ -183,16 +173,9 @@ export function guide(
     let choice = "run";
     if (ask && (privileged || Object.keys(choices).length > 1)) {
       if (privileged)
-        print(
-          wrap(
-            `\nChanges: ${changes}.\nUndone: ${undo ?? "there is nothing to undo"}.`,
-          ),
-        );
+        print(wrap(`\nChanges: ${changes}.\nUndone: ${undo ?? "there is nothing to undo"}.`));
       print();
-      choice = await choose(
-        privileged ? "Run it as root?" : "Run it?",
-        choices,
-      );
+      choice = await choose(privileged ? "Run it as root?" : "Run it?", choices);
       print();
     }
     if (privileged) {
@@ -206,13 +189,8 @@ export function guide(
   /** Has sudo ask for its password now, at the terminal, and not amid a line. */
   async function authenticate() {
     if (privilege === "root" || told.sudo) return;
-    const granted =
-      (await shell.run("sudo -n true")).ok ||
-      (await shell.atTerminal("sudo -v")).ok;
-    if (!granted)
-      throw new Error(
-        `sudo refused, so the chapter stops here. ${offerRootless()}`,
-      );
+    const granted = (await shell.run("sudo -n true")).ok || (await shell.atTerminal("sudo -v")).ok;
+    if (!granted) throw new Error(`sudo refused, so the chapter stops here. ${offerRootless()}`);
     told.sudo = true;
   }
 
@@ -220,9 +198,7 @@ export function guide(
   async function recover(directory: string) {
     const { ok } = await shell.run("sudo -n true");
     const lives = residents(directory, shell, ok ? "sudo -n " : "");
-    print(
-      "\n" + wrap("A chapter that was killed has left this behind:") + "\n",
-    );
+    print("\n" + wrap("A chapter that was killed has left this behind:") + "\n");
     for (const line of [
       `directory  ${directory}`,
       ...mountsBelow(directory).map((point) => `mount      ${point}`),
@@ -307,9 +283,7 @@ export function guide(
 
     table(head, rows) {
       const all = [head, ...rows()];
-      const widths = head.map((_, column) =>
-        Math.max(...all.map((row) => row[column]!.length)),
-      );
+      const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
       const lines = all.map((row) =>
         row
           .map((cell, column) => cell.padEnd(widths[column]!))
@@ -324,8 +298,7 @@ export function guide(
 }
 
 /** Sorts 9 before 10. (Intl's collator does, too, and takes 8 ms to load.) */
-const byLength = (a: string, b: string) =>
-  a.length - b.length || (a < b ? -1 : 1);
+const byLength = (a: string, b: string) => a.length - b.length || (a < b ? -1 : 1);
 
 /** A reading as text, so that two can be compared and shown. */
 function canonical(reading: Reading): string {
@@ -359,8 +332,7 @@ function split(session: string, typed: string[]): string[] {
 export function scribe() {
   const script: string[] = [];
   const lines: string[] = [];
-  const comment = (text: string) =>
-    script.push("", wrapAnsi(text, 76).replace(/^/gm, "# "));
+  const comment = (text: string) => script.push("", wrapAnsi(text, 76).replace(/^/gm, "# "));
   const nothing = new ProcessOutput(0, null, "", "");
 
   const teller: Teller = {

@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { isatty } from "node:tty";
 import { bold, red } from "kleur/colors";
 import { quote } from "zx/core";
-import type { Desk } from "./challenge.ts";
+import type { Desk } from "./options/challenge.ts";
 import { clear, leftovers, makeDirectory } from "./cleanup.ts";
-import { isRunning, type Container, type Image } from "./engine.ts";
+import { isRunning, type Container, type Image } from "./options/engine.ts";
 import type { Header } from "./header.ts";
 import { children, idsAreMapped, runtime } from "./kernel.ts";
 import {
@@ -25,14 +25,7 @@ import {
 } from "./preflight.ts";
 import { requireContents, type ForeignSource, type Source } from "./rootfs.ts";
 import { harmless, print, Stopped } from "./screen.ts";
-import {
-  asJob,
-  handOver,
-  openShell,
-  tryOut,
-  type Privilege,
-  type Shell,
-} from "./shell.ts";
+import { asJob, handOver, openShell, tryOut, type Privilege, type Shell } from "./shell.ts";
 import { guide, type Teller } from "./teller.ts";
 
 /** What a chapter is told with. */
@@ -127,12 +120,7 @@ export async function walk(
   const { directory, shell } = openDirectory(privilege);
   let probed: Promise<void> | undefined;
   const probe = () => (probed ??= tryWhatIsNeeded(lines, shell, directory));
-  const { teller, told, recover, authenticate } = guide(
-    shell,
-    privilege,
-    ask,
-    probe,
-  );
+  const { teller, told, recover, authenticate } = guide(shell, privilege, ask, probe);
   process.on("exit", (status) => {
     const left = clear(directory, shell, told.sudo);
     if (left) process.exitCode = 1;
@@ -156,22 +144,15 @@ export async function walk(
   if (source) await lookInto(source, shell, programs, lines);
   if (hint) teller.say`${hint}`;
   const desk: Desk = { shell, privilege, ask, authenticate };
-  await story((each) => tell(teller, each, desk), told).catch(
-    (error: unknown) => {
-      throw whyEarly(error, directory, container);
-    },
-  );
+  await story((each) => tell(teller, each, desk), told).catch((error: unknown) => {
+    throw whyEarly(error, directory, container);
+  });
 }
 
 /** Tries, as root, what a chapter's lines will need. */
-async function tryWhatIsNeeded(
-  lines: string[],
-  shell: Shell,
-  directory: string,
-) {
+async function tryWhatIsNeeded(lines: string[], shell: Shell, directory: string) {
   await requireNamespaces(shell);
-  if (lines.some((line) => line.includes("overlay")))
-    await requireOverlay(shell, directory);
+  if (lines.some((line) => line.includes("overlay"))) await requireOverlay(shell, directory);
 }
 
 /** Looks for what a line cannot know about why it failed. */
@@ -189,12 +170,7 @@ function whyEarly(error: unknown, directory: string, container?: Container) {
 }
 
 /** Refuses a root file system that the chapter cannot be told with. */
-async function lookInto(
-  source: ForeignSource,
-  shell: Shell,
-  programs: string[],
-  lines: string[],
-) {
+async function lookInto(source: ForeignSource, shell: Shell, programs: string[], lines: string[]) {
   print(`\nLooking at what is in ${source.title}.`);
   const typed = programs.map((name) => (name === "bash" ? "sh" : name));
   requireContents(source.title, await source.list(shell), typed, lines);

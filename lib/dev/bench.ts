@@ -1,0 +1,378 @@
+/**
+ * How fast it is, as ratios: what this project adds to the bare commands, and
+ * how it compares with others that do the same.
+ *
+ * Each row measures two things alternately, so that what else the machine does
+ * meets both. Its ratio is the median over all runs, with the quartiles.
+ *
+ * @run npm run bench (as root)
+ */
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { cpus, release } from "node:os";
+import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { spawn as spawnAtTerminal } from "@lydell/node-pty";
+import { clear, makeDirectory } from "../cleanup.ts";
+import { askLdd, copyListed } from "../ldd.ts";
+import { openShell } from "../shell.ts";
+
+const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const tsx = file("../../node_modules/.bin/tsx");
+const bare = file("../test/fixtures/bare.ts");
+const lines = file("../test/fixtures/lines.ts");
+const chapters = readdirSync(file("../../chapters"))
+  .filter((name) => /^\d\d-[\w-]+\.ts$/.test(name))
+  .sort()
+  .map((name) => file(`../../chapters/${name}`));
+
+const directory = makeDirectory();
+const shell = openShell(directory, "root");
+process.on("exit", () => {
+  for (const engine of ["docker", "podman"])
+    spawnSync(engine, ["rmi", "--force", image], { stdio: "ignore" });
+  const left = clear(directory, shell, false);
+  if (left) console.error(left);
+});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
+
+// ── Measuring
+
+/** What one run took: milliseconds, or mebibytes. */
+type Measure = () => number | Promise<number>;
+
+interface Row {
+  measure: string;
+  against: string;
+  /** What the ratio should not exceed; left out, it is only reported. */
+  reach?: number;
+  runs?: number;
+  ours: Measure;
+  theirs: Measure;
+}
+
+/** Runs a command to its end; returns milliseconds. */
+function time(command: string[], env: NodeJS.ProcessEnv = {}): number {
+  const start = performance.now();
+  run(command, env);
+  return performance.now() - start;
+}
+
+/** Runs a command to its end; returns what it printed. */
+function run(command: string[], env: NodeJS.ProcessEnv = {}): string {
+  const { status, error, stdout, stderr } = spawnSync(command[0]!, command.slice(1), {
+    ...{ cwd: directory, encoding: "utf8", maxBuffer: 1 << 28 },
+    // Below 2, a bash that node starts reads ~/.bashrc, which may take any time.
+    env: { ...process.env, SHLVL: "2", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  if (status !== 0) throw new Error(`${command.join(" ")}: ${error ?? stderr.trim()}`);
+  return stdout;
+}
+
+const bash = (line: string) => ["bash", "-c", line];
+
+/** Milliseconds from the start of a program to the question it asks at a terminal. */
+function toFirstPrompt(program: string): Promise<number> {
+  const start = performance.now();
+  const pty = spawnAtTerminal(tsx, [program], {
+    ...{ cols: 100, rows: 30, cwd: directory },
+    env: { ...process.env, LANG: "C.UTF-8", TERM: "xterm" },
+  });
+  let [screen, taken] = ["", 0];
+  pty.onData((text) => {
+    screen += text;
+    if (taken || !screen.includes("Stop here")) return;
+    taken = performance.now() - start;
+    pty.write("\x03");
+  });
+  return new Promise((resolve, reject) =>
+    pty.onExit(() => (taken ? resolve(taken) : reject(new Error(screen)))),
+  );
+}
+
+/** The most memory that a program ever held, in MiB. See proc_pid_status(5). */
+function peakMemory(...program: string[]): number {
+  const peak = join(directory, "peak");
+  const tell = `import { readFileSync, writeFileSync } from "node:fs";
+    process.on("exit", () => writeFileSync("${peak}", readFileSync("/proc/self/status")));`;
+  const hook = `data:text/javascript,${encodeURIComponent(tell)}`;
+  const loader = import.meta.resolve("tsx");
+  run([process.execPath, "--import", loader, "--import", hook, ...program]);
+  const [, kib] = /^VmHWM:\s*(\d+)/m.exec(readFileSync(peak, "utf8")) ?? [];
+  return Number(kib) / 1024;
+}
+
+/** Milliseconds that one more line takes: 110 of them less 10 of them, by 100. */
+function oneMore(measure: (lines: number) => number): number {
+  return (measure(110) - measure(10)) / 100;
+}
+
+// ── What is measured
+
+const tools = "bash cat ls ps mount hostname ip id grep sed".split(" ");
+
+/** Copies programs in a fresh directory, by lines of shell; returns milliseconds and files. */
+function copying(line: string) {
+  const rootfs = join(directory, "copies");
+  mkdirSync(rootfs);
+  const taken = time(bash(`${line} > copying.log 2>&1`));
+  const files = Number(run(bash("find copies -type f | wc -l")));
+  rmSync(rootfs, { recursive: true });
+  return { taken, files };
+}
+
+const ourWay = (programs: string[]) => copying(`{ ${askLdd(programs)}; ${copyListed("copies")}; }`);
+
+const seedsWay = (programs: string[]) =>
+  copying(
+    `for program in $(type -P ${programs.join(" ")}); do cp --parents $program copies; ldd $program | grep -o '/lib.*\\.[0-9]' | xargs -I{} cp --parents {} copies; done`,
+  );
+
+/** The first so many programs of /usr/bin that are neither scripts nor links (nor `[`, which xargs quotes). */
+function someOf(count: number): string[] {
+  const found = run(
+    bash(
+      `find /usr/bin -type f -perm -1 -exec grep -lm1 '^.ELF' {} + | grep -v '\\[' | sort | head -n ${count}`,
+    ),
+  );
+  return found.trim().split("\n");
+}
+
+const perFile = (programs: string[]) => {
+  const { taken, files } = ourWay(programs);
+  return taken / files;
+};
+
+const perProgram = (programs: string[]) => ourWay(programs).taken / programs.length;
+
+const image = `by-hand-bench-${process.pid}`;
+
+/** One container, start to end, with `true` in it. All have the same root file system. */
+const ours = `unshare --mount --uts --ipc --net --pid --fork --mount-proc --root rootfs true`;
+const podman = "podman --cgroup-manager cgroupfs $(type -P runc >/dev/null && echo --runtime runc)";
+const engines: [name: string, prepare: string, container: string][] = [
+  [
+    "runc",
+    `mkdir -p bundle/rootfs; cp -a rootfs/. bundle/rootfs; cd bundle; runc spec; sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"true"/' config.json`,
+    `runc run --bundle bundle ${image}`,
+  ],
+  [
+    "bwrap",
+    "",
+    "bwrap --unshare-uts --unshare-ipc --unshare-net --unshare-pid --bind rootfs / --proc /proc true",
+  ],
+  [
+    "docker",
+    `tar -C rootfs -c . | docker import - ${image}`,
+    `docker run --rm --network none ${image} true`,
+  ],
+  [
+    "podman",
+    `tar -C rootfs -c . | ${podman} import - ${image}`,
+    `${podman} run --rm --network none --ulimit nofile=1024:4096 --ulimit nproc=1000:1000 ${image} true`,
+  ],
+];
+
+/** The engines that are installed and work, as rows; prints why others are not. */
+function containers(): Row[] {
+  run(bash(`mkdir -p rootfs/proc; ${askLdd(["true"])} >/dev/null; ${copyListed("rootfs")}`));
+  return engines.flatMap(([name, prepare, container]) => {
+    try {
+      run(bash(`type -P ${name} || { echo not installed >&2; false; }`));
+      run(bash(`set -o pipefail; ${prepare}`));
+      run(bash(container));
+    } catch (error) {
+      console.log(`Left out: ${name}. ${(error as Error).message}`);
+      return [];
+    }
+    return {
+      measure: "the container of chapter 2, with `true` in it",
+      ...{
+        against: container.replace(podman, "podman").replace(image, "IMAGE"),
+      },
+      reach: 1,
+      ours: () => time(bash(ours)),
+      theirs: () => time(bash(container)),
+    };
+  });
+}
+
+/** A directory with 20 mounts, and 5 processes in it, by their pids. */
+function crowded() {
+  const crowd = mkdtempSync(join(directory, "crowd-"));
+  const pids = run(
+    bash(
+      `cd ${crowd}; for n in {1..20}; do mkdir m$n; mount -t tmpfs none m$n; done; for n in {1..5}; do sleep 1d >&- 2>&- & echo $!; done`,
+    ),
+  );
+  return { crowd, pids: pids.replaceAll("\n", " ") };
+}
+
+/** Milliseconds to clear a crowded directory. */
+function clearing(how: (crowd: string, pids: string) => void): number {
+  const { crowd, pids } = crowded();
+  const start = performance.now();
+  how(crowd, pids);
+  const taken = performance.now() - start;
+  if (existsSync(crowd)) throw new Error(`${crowd} is still there`);
+  return taken;
+}
+
+/**
+ * Mounts so many layers and reads the file of the lowest; returns milliseconds.
+ *
+ * By mount(2): fsconfig(2), which newer mounts use, takes 255 bytes for an option.
+ */
+function overlay(lowers: number): number {
+  const taken = time(
+    bash(
+      `cd layers; LIBMOUNT_FORCE_MOUNT2=always mount -t overlay overlay -o lowerdir=$(seq -s: 1 ${lowers}) merged && cat merged/file-${lowers}`,
+    ),
+  );
+  run(["umount", "layers/merged"]);
+  return taken;
+}
+
+function rows(): Row[] {
+  run(
+    bash(
+      "mkdir -p layers/merged; cd layers; for n in {1..100}; do mkdir $n; echo $n > $n/file-$n; done",
+    ),
+  );
+  const env = (count: number) => ({ BY_HAND_LINES: String(count) });
+  const lineInChapter = () => oneMore((count) => time([tsx, lines, "--yes"], env(count)));
+  return [
+    {
+      measure: "chapter 2 at a terminal, to its first prompt",
+      against: "a bare script that asks",
+      reach: 1.15,
+      ours: () => toFirstPrompt(chapters[1]!),
+      theirs: () => toFirstPrompt(bare),
+    },
+    ...chapters.map((chapter, index) => ({
+      measure: `chapter ${index + 1} with --yes`,
+      against: "a bare script, then bash with --print",
+      reach: 1.2,
+      ours: () => time([tsx, chapter, "--yes"]),
+      theirs: () => {
+        const script = join(directory, `chapter-${index}.sh`);
+        if (!existsSync(script)) writeFileSync(script, run([tsx, chapter, "--print"]));
+        return time([tsx, bare]) + time(["bash", script]);
+      },
+    })),
+    {
+      measure: "one more line in a chapter",
+      against: "bash -c in a bash script",
+      reach: 1.25,
+      ours: lineInChapter,
+      theirs: () => oneMore((count) => time(bash(`for n in {1..${count}}; do bash -c true; done`))),
+    },
+    {
+      measure: "one more line in a chapter",
+      against: "one more $`…` in a bare zx script",
+      ours: lineInChapter,
+      theirs: () => oneMore((count) => time([tsx, bare], env(count))),
+    },
+    {
+      measure: "peak memory of chapter 2",
+      against: "a bare script",
+      reach: 1.15,
+      ours: () => peakMemory(chapters[1]!, "--yes"),
+      theirs: () => peakMemory(bare),
+    },
+    {
+      measure: `copying ${tools.length} programs with their libraries`,
+      against: "one by one, as the seed does",
+      reach: 0.4,
+      ours: () => ourWay(tools).taken,
+      theirs: () => seedsWay(tools).taken,
+    },
+    ...[100, 500].flatMap((count) => [
+      {
+        measure: `copying ${count} programs, for each file`,
+        against: "copying 10 programs, for each file",
+        ...{ reach: 1, runs: 5 },
+        ours: () => perFile(someOf(count)),
+        theirs: () => perFile(someOf(10)),
+      },
+      // Of the files most are libraries that several programs share.
+      {
+        measure: `copying ${count} programs, for each program`,
+        against: "copying 10 programs, for each program",
+        runs: 5,
+        ours: () => perProgram(someOf(count)),
+        theirs: () => perProgram(someOf(10)),
+      },
+    ]),
+    ...containers(),
+    {
+      measure: "clearing 20 mounts and 5 processes",
+      against: "kill, umount and rm in one line",
+      reach: 2,
+      ours: () => clearing((crowd) => void clear(crowd, shell, false)),
+      theirs: () =>
+        clearing((crowd, pids) =>
+          run(bash(`kill -9 ${pids}; umount ${crowd}/*; rm -rf --one-file-system ${crowd}`)),
+        ),
+    },
+    ...[20, 100].map((lowers) => ({
+      measure: `overlay of ${lowers} layers, mounted and read`,
+      against: "an overlay of 2",
+      ours: () => overlay(lowers),
+      theirs: () => overlay(2),
+    })),
+  ];
+}
+
+// ── Telling
+
+/** The value below which a share of the values lies. */
+function quantile(values: number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.round((sorted.length - 1) * share)]!;
+}
+
+async function report({ measure, against, reach, runs = 15, ...pair }: Row) {
+  const [ours, theirs, ratios]: number[][] = [[], [], []];
+  // The first run fills caches and does not count.
+  for (let index = -1; index < runs; index++) {
+    // What is measured keeps node waiting; a signal is heard in between.
+    await turn();
+    const [one, other] = [await pair.ours(), await pair.theirs()];
+    if (index < 0) continue;
+    ours!.push(one);
+    theirs!.push(other);
+    ratios!.push(one / other);
+  }
+  const median = quantile(ratios!, 0.5);
+  const spread = [0.25, 0.75].map((share) => quantile(ratios!, share));
+  const verdict = reach === undefined ? "" : median <= reach ? "reached" : "NOT reached";
+  console.log(
+    `| ${measure} | ${against} | ${median.toFixed(2)} (${spread.map((value) => value.toFixed(2)).join("–")}) | ${reach ?? "–"} | ${verdict} | ${quantile(ours!, 0.5).toFixed(1)} : ${quantile(theirs!, 0.5).toFixed(1)} | ${runs} |`,
+  );
+}
+
+if (process.getuid?.() !== 0) throw new Error("The bench needs root.");
+const versions = ["runc", "bwrap", "docker", "podman", "unshare", "bash"].map((name) =>
+  run(bash(`${name} --version 2>&1 | head -n 1; true`)).trim(),
+);
+console.log(`${cpus()[0]?.model}, ${cpus().length} cores; Linux ${release()}`);
+console.log(`Node ${process.version}; ${versions.join("; ")}\n`);
+const only = process.argv[2] ?? "";
+console.log("| measure | against | ratio (quartiles) | reach | | medians, ms or MiB | runs |");
+console.log("|---|---|---|---|---|---|---|");
+for (const row of rows())
+  if (`${row.measure} ${row.against}`.includes(only))
+    await report(row).catch(({ message }: Error) =>
+      console.log(`| ${row.measure} | ${row.against} | failed: ${message} |`),
+    );

@@ -1,0 +1,296 @@
+/**
+ * What a challenge is judged by: the processes that the reader has started, and
+ * the mounts, as the kernel tells of them in /proc.
+ *
+ * Those of root are read with the help of sudo, in one command for all of them.
+ *
+ * @see proc(5), namespaces(7), sudo(8)
+ */
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { basename } from "node:path";
+import { quote } from "zx/core";
+import { namespaceTypes } from "../kernel.ts";
+import { tryOut } from "../shell.ts";
+
+/** A mount, as a line of mountinfo has it. */
+export interface Mounted {
+  /** The device and the directory on it that is mounted, `254:0 /home`. */
+  what: string;
+  /** Where it is, seen from the root of the process that was asked about. */
+  point: string;
+  type: string;
+  /** The file system's own options, such as `lowerdir=app:base`. */
+  options: string;
+}
+
+/** A process and what the kernel says about it; what it does not say is empty. */
+export interface Process {
+  pid: number;
+  parent: number;
+  /** Tells it from a later process with the same pid. */
+  identity: string;
+  args: string[];
+  /** Its program's file. */
+  program: string;
+  /** Its numbers, from our pid namespace down to its own. */
+  numbers: number[];
+  /** Inode numbers by name in /proc/PID/ns, `pid_for_children` among them. */
+  namespaces: Record<string, string>;
+  /** Its / and what `..` leads to from there, as `device:inode`. */
+  root: string;
+  aboveRoot: string;
+  /** The directories that have been its / since the world was opened. */
+  roots: Set<string>;
+  /** The paths of its working directory, of its / and of what is mounted there. */
+  places: string[];
+  /** Its working directory, as a path and as `device:inode`. */
+  directory: string;
+  directoryIdentity: string;
+  /** The pid namespace of the process 1 that it finds in /proc, if there is one. */
+  procShows: string;
+  mounts: Mounted[];
+  /** Lines of numbers. See user_namespaces(7) and time_namespaces(7). */
+  uidMap: string;
+  timeOffsets: string;
+}
+
+export interface World {
+  /** The chapter's directory. */
+  directory: string;
+  /** The chapter itself, which is in the host's namespaces and root. */
+  host: Process;
+  /**
+   * The reader's processes: they were started since the world was opened, by a
+   * shell of the chapter's, or live in its directory, or descend from one that does.
+   */
+  processes: Process[];
+  /** What the challenge's `remember` printed before the reader began. */
+  memory: string;
+  /** What a line prints that is run in the chapter's directory. */
+  read(line: string): string;
+  /** The file cgroup of a process, as it reads in that process's cgroup namespace. */
+  cgroups(process: Process): string;
+  /** Another process, by its number here, as it was when first asked about. */
+  process(pid: number): Process | undefined;
+}
+
+/** Files in /proc/PID, by what is asked about them. */
+const links = [...namespaceTypes, "pid_for_children", "time_for_children"].map(
+  (type) => `ns/${type}`,
+);
+const asked = [
+  ...[...links, "exe", "cwd", "root", "root/proc/1/ns/pid"],
+  ...["root/.", "root/..", "cwd/.", "root/proc/1/."],
+];
+const texts = ["mountinfo", "uid_map", "timens_offsets"];
+
+/** What was read about one process: the target or the identity or the text of each file. */
+type Raw = Map<string, string>;
+
+/**
+ * Begins to watch.
+ *
+ * @param asRoot what a command begins with that must be root's: `sudo -n ` or nothing
+ * @returns a function that looks around, and one that says, at next to no cost,
+ *   whether something has happened: it returns another text if so
+ */
+export function openWorld(directory: string, memory: string, asRoot: string) {
+  const before = new Set(everyone().map(({ identity }) => identity));
+  const roots = new Map<string, Set<string>>();
+  const known = new Map<string, string>();
+  const kin = new Set<number>([process.pid]);
+  const name = `/${basename(directory)}`;
+  const key = (found: Process) => JSON.stringify({ ...found, roots: [] });
+  const others = new Map<number, Process | undefined>();
+  const one = (pid: number, sudo: string) =>
+    read(
+      everyone().filter((each) => each.pid === pid),
+      sudo,
+    )[0];
+
+  function read(some: Stat[], sudo: string): Process[] {
+    const pids = some.map(({ pid }) => pid);
+    const raws = sudo ? askRoot(pids, sudo) : askDirectly(pids);
+    return some.map((stat) => {
+      const found = describe(stat, raws.get(stat.pid) ?? new Map());
+      const past = roots.get(stat.identity) ?? new Set<string>();
+      roots.set(stat.identity, past.add(found.root));
+      return { ...found, roots: past };
+    });
+  }
+
+  /**
+   * The same of those alone that are not on their way from one state to another:
+   * who is not as it was is read again, and must be the same.
+   */
+  function readSettled(some: Stat[]): Process[] {
+    const found = read(some, asRoot);
+    const news = found.filter((each) => known.get(each.identity) !== key(each));
+    const again = read(
+      some.filter((stat) => news.some(({ pid }) => pid === stat.pid)),
+      asRoot,
+    ).map(key);
+    found.forEach((each) => known.set(each.identity, key(each)));
+    // Parents come first.
+    for (const each of found)
+      if (kin.has(each.parent) || each.places.some((place) => place.includes(name)))
+        kin.add(each.pid);
+    const settled = new Set<number>();
+    return found.filter((each) => {
+      const stays =
+        // What has ended meanwhile has none of these.
+        each.root &&
+        each.numbers.length > 0 &&
+        (!news.includes(each) || again.includes(key(each))) &&
+        // Whose parent is on its way is so, too: nobody is seen without what is above.
+        (settled.has(each.parent) || !found.some(({ pid }) => pid === each.parent));
+      if (stays) settled.add(each.pid);
+      return stays && kin.has(each.pid);
+    });
+  }
+
+  return {
+    look(): World {
+      return {
+        ...{ directory, memory, host: one(process.pid, "")! },
+        processes: readSettled(everyone().filter(({ identity }) => !before.has(identity))),
+        read: (line) => tryOut(`cd ${quote(directory)}; ${line}`).stdout,
+        cgroups: ({ pid }) =>
+          tryOut(`${asRoot}nsenter --target ${pid} --cgroup cat /proc/${pid}/cgroup`).stdout,
+        process(pid) {
+          if (!others.has(pid)) others.set(pid, one(pid, asRoot));
+          return others.get(pid);
+        },
+      };
+    },
+
+    /** Page faults, their children's included, of all who are new or at a terminal. */
+    pulse(): string {
+      return everyone()
+        .filter(
+          ({ pid, identity, terminal }) =>
+            pid !== process.pid && (terminal || !before.has(identity)),
+        )
+        .map(({ identity, faults }) => `${identity} ${faults}`)
+        .join("\n");
+    },
+  };
+}
+
+/** What everyone may know about a process. See proc_pid_stat(5). */
+interface Stat {
+  pid: number;
+  parent: number;
+  identity: string;
+  /** In clock ticks since boot. */
+  started: number;
+  terminal: boolean;
+  faults: string;
+}
+
+/** All processes in sight, the oldest first. */
+function everyone(): Stat[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((name): Stat | undefined => {
+      const stat = text(`/proc/${name}/stat`);
+      // The second field, the command's name, may hold blanks and parentheses.
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      const [state, parent, , , terminal, , , faults, childrens] = fields;
+      if (!stat || state === "Z") return undefined;
+      return {
+        ...{ pid: Number(name), parent: Number(parent) },
+        started: Number(fields[19]),
+        ...{ identity: `${name}.${fields[19]}`, terminal: terminal !== "0" },
+        faults: `${faults} ${childrens}`,
+      };
+    })
+    .filter((stat) => stat !== undefined)
+    .sort((one, other) => one.started - other.started || one.pid - other.pid);
+}
+
+function text(file: string): string {
+  try {
+    return readFileSync(file, "latin1");
+  } catch {
+    return "";
+  }
+}
+
+function askDirectly(pids: number[]): Map<number, Raw> {
+  const facts = (pid: number) =>
+    [...asked, ...texts].map((name): [string, string] => {
+      const file = `/proc/${pid}/${name}`;
+      try {
+        if (texts.includes(name)) return [name, text(file)];
+        if (!/\.$/.test(name)) return [name, readlinkSync(file)];
+        const { dev, ino } = statSync(file, { bigint: true });
+        return [name, `${dev}:${ino}`];
+      } catch {
+        return [name, ""];
+      }
+    });
+  return new Map(pids.map((pid) => [pid, new Map(facts(pid))]));
+}
+
+/** The same as root: `find` reads the links, and has `grep` print the texts. */
+function askRoot(pids: number[], sudo: string): Map<number, Raw> {
+  const raws = new Map(pids.map((pid): [number, Raw] => [pid, new Map()]));
+  if (pids.length === 0) return raws;
+  const files = pids.flatMap((pid) => [...asked, ...texts].map((name) => `/proc/${pid}/${name}`));
+  const { stdout } = tryOut(
+    `${sudo}find ${files.join(" ")} -maxdepth 0 -printf '%p\\t%l\\t%D:%i\\n' -type f -exec grep --with-filename '^' {} + 2>/dev/null`,
+  );
+  for (const line of stdout.split("\n")) {
+    const [, pid, name = "", separator, rest = ""] =
+      /^\/proc\/(\d+)\/([\w/.]+)([:\t])(.*)/.exec(line) ?? [];
+    const raw = raws.get(Number(pid));
+    if (!raw) continue;
+    const [link = "", identity = ""] = rest.split("\t");
+    if (separator === ":") raw.set(name, `${raw.get(name) ?? ""}${rest}\n`);
+    else if (!texts.includes(name)) raw.set(name, link || identity);
+  }
+  return raws;
+}
+
+function describe(stat: Stat, raw: Raw): Omit<Process, "roots"> {
+  const { pid, parent, identity } = stat;
+  const fact = (name: string) => raw.get(name) ?? "";
+  const inode = (name: string) => /\[(\d+)\]/.exec(fact(name))?.[1] ?? "";
+  const mounts = parseMounts(fact("mountinfo"));
+  const numbers = /^NSpid:(.*)/m.exec(text(`/proc/${pid}/status`))?.[1];
+  return {
+    ...{ pid, parent, identity },
+    args: text(`/proc/${pid}/cmdline`).split("\0"),
+    program: fact("exe"),
+    numbers: (numbers?.match(/\d+/g) ?? []).map(Number),
+    namespaces: Object.fromEntries(links.map((name) => [name.slice("ns/".length), inode(name)])),
+    root: fact("root/."),
+    aboveRoot: fact("root/.."),
+    directory: fact("cwd"),
+    directoryIdentity: fact("cwd/."),
+    procShows: inode("root/proc/1/ns/pid") || (fact("root/proc/1/.") && "out of reach"),
+    mounts,
+    places: [
+      ...[fact("cwd"), fact("root")],
+      ...mounts
+        .filter(({ point }) => point === "/")
+        .map(({ what, options }) => `${what} ${options}`),
+    ],
+    uidMap: fact("uid_map").trim(),
+    timeOffsets: fact("timens_offsets").trim(),
+  };
+}
+
+/** See proc_pid_mountinfo(5). */
+function parseMounts(mountinfo: string): Mounted[] {
+  return mountinfo
+    .trim()
+    .split("\n")
+    .map((line) => {
+      const [before = "", after = ""] = line.split(" - ");
+      const [, , device, root, point = ""] = before.split(" ");
+      const [type = "", , options = ""] = after.split(" ");
+      return { what: `${device} ${root}`, point, type, options };
+    });
+}

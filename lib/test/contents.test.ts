@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { atTerminal, cannotRun, file, keys, leavesNothing, mode, run, tsx } from "./testing.ts";
+
+const rootless = mode === "rootless" ? ["--rootless"] : [];
+const contents = (...flags: string[]) => tsx(file("lib/contents.ts"), ...rootless, ...flags);
+
+describe("npm start", () => {
+  test("lists the chapters when there is no terminal", async () => {
+    const { status, stdout, stderr } = await run(contents());
+    assert.equal(stderr, "");
+    assert.equal(status, 0);
+    assert.match(stdout, /^01 · chroot: .*\n +npx tsx chapters\/01-chroot\.ts$/m);
+    assert.match(stdout, /^04 · overlay: /m);
+  });
+
+  test("--help says what it does, and lists the chapters", async () => {
+    const { status, stdout } = await run(contents("--help"));
+    assert.equal(status, 0);
+    assert.match(stdout, /^npm start /);
+    assert.match(stdout, /^02 · unshare: /m);
+  });
+
+  test(
+    "walks the chapter that was picked, and has the next one under the cursor",
+    { skip: cannotRun },
+    async () => {
+      const { status, output } = await leavesNothing(() =>
+        atTerminal(contents("--yes"), {}, async ({ sees, types }) => {
+          await sees(/● 01 .*\n[^]*Leave\n/);
+          types(keys.down + keys.enter);
+          await sees(/^Told to the end/m);
+          await sees(/● 03 .*\n[^]*Leave\n/);
+          types(keys.ctrlC);
+        }),
+      );
+      assert.equal(status, 0);
+      assert.match(output, /^sudo unshare --pid bash$/m);
+    },
+  );
+
+  test("comes back to the same chapter when it was stopped", { skip: cannotRun }, async () => {
+    await leavesNothing(() =>
+      atTerminal(contents(), {}, async ({ sees, types }) => {
+        await sees(/Leave\n/);
+        types(keys.enter);
+        await sees(/Go on\?[^]*Stop here\n/);
+        types(keys.ctrlC);
+        await sees(/● 01 .*\n[^]*Leave\n/);
+        types(keys.ctrlC);
+      }),
+    );
+  });
+
+  test("asks by number when the terminal is dumb", { skip: cannotRun }, async () => {
+    const { status } = await leavesNothing(() =>
+      atTerminal(contents("--yes"), { env: { TERM: "dumb" } }, async ({ sees, types }) => {
+        await sees(/Which chapter\? \[1\] $/);
+        types("2\r");
+        await sees(/^Told to the end/m);
+        await sees(/Which chapter\? \[3\] $/);
+        types("5\r");
+      }),
+    );
+    assert.equal(status, 0);
+  });
+});

@@ -1,0 +1,276 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { describe as inWords, findEngine, layers } from "../options/engine.ts";
+import { podmansState } from "../shell.ts";
+import {
+  atTerminal,
+  cannotRun,
+  chapter,
+  keys,
+  leavesNothing,
+  missingTools,
+  mode,
+  run,
+  succeeds,
+} from "./testing.ts";
+
+const { XDG_RUNTIME_DIR } = process.env;
+/** Set to "all", every combination is run, and not only one of each kind. */
+const all = process.env.BY_HAND_ENGINES === "all";
+/** A tar with a large root file system, for the tests that want one. */
+const large = process.env.BY_HAND_DEBIAN;
+
+const chapters = [
+  "chapters/01-chroot.ts",
+  "chapters/02-unshare.ts",
+  "chapters/03-nsenter.ts",
+  "chapters/04-overlay.ts",
+];
+
+/** Where this user's Podman keeps its images, and what it knows of running containers. */
+const env = () => ({
+  HOME: process.env.HOME,
+  ...podmansState(),
+  ...(XDG_RUNTIME_DIR ? { XDG_RUNTIME_DIR } : {}),
+});
+
+const directory = mkdtempSync(join(tmpdir(), "by-hand-images."));
+after(() => rmSync(directory, { recursive: true }));
+
+/** Runs a line of shell and returns what it prints. */
+const sh = (line: string) =>
+  execFileSync("bash", ["-c", line], { encoding: "utf8", stdio: "pipe" });
+
+/** Packs the root file system that --rootfs busybox makes. */
+function packBusybox(): string {
+  const tar = join(directory, "busybox.tar");
+  sh(`cd ${directory}; mkdir -p root/bin root/proc root/tmp; cp "$(type -P busybox)" root/bin
+    for name in $(busybox --list | grep -vx busybox); do ln -s busybox root/bin/$name; done
+    tar --create --file ${tar} --directory root .`);
+  return tar;
+}
+
+test("describe() puts what /proc says into words", () => {
+  const text = `CapEff:\t00000000a80425fb
+NoNewPrivs:\t1
+Seccomp:\t2
+         0       1001          1
+         1     100000      65536
+9:name=systemd:/
+0::/docker/7feace415dd843323fa9e90dd1
+120 73 0:39 / / rw,relatime - overlay overlay rw,lowerdir=a:b
+124 120 0:46 /bus /proc/bus ro - proc proc rw`;
+  assert.deepEqual(inWords(text), {
+    "root mount": "overlay",
+    capabilities: "14 (a80425fb)",
+    seccomp: "a filter",
+    "no new privileges": "yes",
+    cgroup: "/docker/7feace415…",
+    "covered in /proc": "1",
+    "root outside is": "user 1001",
+    "shared with you": "nothing",
+  });
+});
+
+test("layers() reads both spellings of lowerdir", () => {
+  const mountinfo = (options: string) =>
+    `120 73 0:39 / / rw,relatime - overlay overlay rw,${options}\n`;
+  const expected = {
+    "type of /": "overlay",
+    "lower layers": "2",
+    upper: "0123456789ab…/diff",
+    work: "work",
+  };
+  for (const lower of ["lowerdir=a:b", "lowerdir+=a,lowerdir+=b"])
+    assert.deepEqual(
+      layers(mountinfo(`${lower},upperdir=/x/0123456789abcdef0/diff,workdir=/work`)),
+      expected,
+    );
+  assert.equal(layers("1 1 254:0 /a / rw - ext4 /dev/vda rw").upper, "-");
+});
+
+for (const name of ["docker", "podman"] as const) {
+  const engine = findEngine(name, mode === "sudo");
+  const { title, command } = engine;
+  const skip = cannotRun || missingTools(name, "busybox", "tar") || (engine.refusal ?? false);
+  const image = `by-hand-test-${process.pid}`;
+
+  describe(title, { skip }, () => {
+    /** What this engine has besides images. */
+    const containers = () => sh(`${command} ps --all --quiet`);
+
+    /** Tells a chapter, which must leave the machine and the engine as they were. */
+    async function walk(path: string, ...flags: string[]) {
+      const had = containers();
+      const result = await leavesNothing(() =>
+        run(chapter(path, "--yes", ...flags), { env: env() }),
+      );
+      assert.equal(containers(), had);
+      return result;
+    }
+
+    before(() => sh(`${command} import ${packBusybox()} ${image}`));
+    after(() => sh(`${command} rmi --force ${image}`));
+
+    const source = `${name}:${image}`;
+    for (const path of chapters)
+      test(`${path} with --rootfs ${name}:IMAGE`, async () => {
+        const { status, stdout } = await walk(path, "--rootfs", source);
+        assert.equal(status, 0);
+        assert.match(stdout, new RegExp(`^(sudo )?${name} create `, "m"));
+        if (mode === "rootless") return;
+        if (/02|03/.test(path)) {
+          assert.match(stdout, /^ +yours +(Docker|Podman)'s$/m);
+          assert.match(stdout, /^ +seccomp +none +a filter$/m);
+        }
+        if (/04/.test(path)) assert.match(stdout, /^ +lower layers +2 +/m);
+      });
+
+    test(
+      "--rootless packs the image first",
+      { skip: mode !== "root" && "runs like that anyway" },
+      async () => {
+        const flags = ["--rootfs", source, "--rootless"];
+        const { status, stdout } = await walk(chapters[1]!, ...flags);
+        assert.equal(status, 0);
+        assert.match(stdout, / export .* > image\.tar$/m);
+      },
+    );
+
+    test("a name that is no image is refused", async () => {
+      const flags = ["--rootfs", `${name}:by-hand-test-no-such-image`];
+      const { status, stderr } = await walk(chapters[1]!, ...flags);
+      assert.equal(status, 2);
+      assert.match(stderr, /^(Docker|Podman) has no image by-hand-test-no-such/m);
+      assert.equal(stderr.trim().split("\n").length, 1);
+    });
+
+    for (const signal of ["SIGTERM", "SIGKILL"] as const)
+      test(`${signal} leaves no container`, async () => {
+        const had = containers();
+        const tmp = mkdtempSync(join(directory, "tmp."));
+        const { status } = await run(chapter(chapters[1]!, "--yes", "--rootfs", source), {
+          env: env(),
+          tmp,
+          once: {
+            prints: new RegExp(`^(sudo )?${name} export `, "m"),
+            then: (child) => child.kill(signal),
+          },
+        });
+        assert.equal(status, signal === "SIGTERM" ? 143 : null);
+        // The next chapter finds what was left by one that could not clear up.
+        if (signal === "SIGKILL") await run(chapter(chapters[1]!, "--yes"), { env: env(), tmp });
+        assert.equal(containers(), had);
+        assert.ok(!existsSync(tmp));
+      });
+
+    describe("--container NAME", { skip: mode === "rootless" && "takes root" }, () => {
+      const container = `${image}-running`;
+      const start = () =>
+        sh(`${command} run --detach --rm --network none --name ${container} ${image} sleep 1d`);
+      const stop = () => succeeds("bash", "-c", `${command} kill ${container}`);
+      after(stop);
+
+      test("joins it, as exec does", async () => {
+        start();
+        const flags = ["--container", container];
+        const { status, stdout } = await walk(chapters[2]!, ...flags);
+        assert.equal(status, 0);
+        assert.match(stdout, /^✔ exec leads into the same five namespaces$/m);
+        assert.match(stdout, /^ +seccomp +none +a filter$/m);
+      });
+
+      test("ends with a sentence when it stops while joined", async () => {
+        const flags = ["--container", container];
+        const { status, output } = await atTerminal(
+          chapter(chapters[2]!, ...flags),
+          { env: env() },
+          async ({ sees, types }) => {
+            for (;;) {
+              const seen = await sees(/[^]*?Stop here\n/);
+              if (seen.includes('--target "$THEIRS"')) break;
+              types(keys.enter);
+            }
+            types(keys.down + keys.enter);
+            await sees(/\/ # /);
+            stop();
+          },
+        );
+        assert.match(output, /^The container \S+ has stopped\.$/m);
+        assert.match(output, /^Everything that was done so far is undone\.$/m);
+        assert.equal(status, 1);
+      });
+
+      test("is refused when there is none of that name", async () => {
+        const flags = ["--container", container];
+        const { status, stderr } = await walk(chapters[2]!, ...flags);
+        assert.equal(status, 2);
+        assert.match(stderr, /^There is no container /m);
+      });
+    });
+
+    for (const path of all && large ? chapters : [])
+      test(`${path} with a large image`, async () => {
+        sh(`${command} import ${large} ${image}-large`);
+        try {
+          const { status } = await walk(path, "--rootfs", `${source}-large`);
+          assert.equal(status, 0);
+        } finally {
+          sh(`${command} rmi --force ${image}-large`);
+        }
+      });
+  });
+}
+
+test(
+  "Docker that is installed but not running is named",
+  { skip: cannotRun || missingTools("docker") },
+  async () => {
+    const { status, stderr } = await run(chapter(chapters[1]!, "--yes", "--rootfs", "docker:any"), {
+      env: { DOCKER_HOST: `unix://${directory}/no-socket` },
+    });
+    assert.equal(status, 2);
+    assert.match(stderr, /^Docker is installed, but not running\. Start it/m);
+  },
+);
+
+test(
+  "Docker's socket that is out of reach is explained",
+  {
+    skip:
+      (mode !== "rootless" && "is for who has no root") ||
+      missingTools("docker") ||
+      (!/permission denied/i.test(spawnSync("docker", ["version"], { encoding: "utf8" }).stderr) &&
+        "Docker does not run, or is in reach"),
+  },
+  async () => {
+    const { status, stderr } = await run(chapter(chapters[1]!, "--yes", "--rootfs", "docker:any"));
+    assert.equal(status, 2);
+    assert.match(stderr, /no permission on Docker's socket/);
+  },
+);
+
+test("--container is for chapter 3, and not for --rootless", async () => {
+  for (const flags of [
+    [chapters[1]!, "--container", "any"],
+    [chapters[2]!, "--container", "any", "--rootless"],
+  ] as [string, ...string[]][]) {
+    const { status, stderr } = await run(chapter(...flags));
+    assert.equal(status, 2);
+    assert.match(stderr, /--container/);
+  }
+});
+
+const packers = { "": "cat", ".gz": "gzip -1", ".xz": "xz -0", ".zst": "zstd" };
+for (const [ending, packer] of all && large ? Object.entries(packers) : [])
+  for (const path of ending === ".zst" ? chapters : [chapters[1]!])
+    test(`${path} with a large tar${ending}`, { skip: cannotRun }, async () => {
+      const tar = join(directory, `large.tar${ending}`);
+      sh(`${packer} < ${large} > ${tar}`);
+      const { status } = await leavesNothing(() => run(chapter(path, "--yes", "--rootfs", tar)));
+      assert.equal(status, 0);
+    });

@@ -1,0 +1,80 @@
+/**
+ * The chapters where the tools, the C library or the processor are others: in
+ * trees of Debian's that .ci/run makes, each with a Node of its own.
+ */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { checkout, leavesNothing, mode, run, temporary } from "./testing.ts";
+
+/** Where .ci/run has the trees, each as a tar; and a Node for each processor. */
+const { BY_HAND_MACHINES: trees = "", BY_HAND_RUNTIMES: runtimes = "" } = process.env;
+
+const chapters = ["01-chroot", "02-unshare", "03-nsenter", "04-overlay"];
+
+/** Has this kernel start arm64's programs in an emulator, in this namespace only. */
+const emulate = `mount -t binfmt_misc none proc/sys/fs/binfmt_misc
+printf '%s' ':arm64:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00:\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff:/usr/bin/qemu-aarch64-static:F' > proc/sys/fs/binfmt_misc/register`;
+
+const machines = [
+  { name: "Debian 12", tree: "bookworm", node: "node24", chapters },
+  { name: "Debian 13", tree: "trixie", node: "node24", chapters },
+  {
+    name: "Debian 12 on arm64, emulated",
+    tree: "arm64",
+    node: "node24-arm64",
+    // qemu has threads of its own, and who has those cannot join a mount namespace: setns(2).
+    chapters: chapters.filter((each) => each !== "03-nsenter"),
+    emulate,
+  },
+];
+
+const everyWay = ["", "--rootless", "--challenge", "--challenge --rootless"];
+
+const table: string[] = [];
+after(() => table.length > 0 && console.log(table.join("\n")));
+
+for (const { name, tree, node, chapters, emulate = "" } of machines) {
+  const tar = join(trees, `${tree}.tar`);
+  const program = join(runtimes, "node_modules", node, "bin/node");
+  const skip =
+    (mode !== "root" && "needs root") ||
+    (!(trees && runtimes) && "BY_HAND_MACHINES or BY_HAND_RUNTIMES is not set") ||
+    (!existsSync(tar) && `there is no ${tar}`) ||
+    (!existsSync(program) && `there is no ${program}`);
+
+  describe(name, { skip }, () => {
+    for (const chapter of chapters)
+      for (const flags of emulate ? [""] : everyWay)
+        test(`${chapter} --yes ${flags}`, () =>
+          leavesNothing(async () => {
+            // All of it happens on a file system in a mount namespace, and goes with it.
+            const script = `set -e
+              mount -t tmpfs none "$1"; cd "$1"; tar --extract --file "$2" --no-same-owner --exclude "./dev/*"
+              mkdir -p old opt/by-hand dev proc sys; touch opt/node
+              mount --bind "$3" opt/by-hand; mount --bind "$4" opt/node
+              mount -t proc none proc; mount -t tmpfs none tmp
+              ${emulate}
+              mount --rbind /dev dev; mount --rbind /sys sys
+              pivot_root . old; umount --lazy old
+              echo "$(cat etc/debian_version), $(uname -m), $(unshare --version), $(ldd --version | head -n 1)"
+              export LANG=C.UTF-8 TMPDIR=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin
+              /opt/node "/opt/by-hand/chapters/${chapter}.ts" --yes ${flags}
+              ls -A /tmp | sed 's/^/left: /'`;
+            const namespaces = `unshare ${emulate && "--user --map-root-user"} --mount --pid --fork --kill-child`;
+            const command = [
+              ...namespaces.split(" ").filter(Boolean),
+              ...["bash", "-c", script, "-", temporary()],
+              ...[tar, checkout, program],
+            ];
+            const { status, stdout, stderr } = await run(command, {
+              timeout: 300_000,
+            });
+            table.push(`${chapter} --yes ${flags} on ${stdout.split("\n", 1)[0]}: ${status}`);
+            assert.equal(status, 0, stdout + stderr);
+            assert.match(stdout, /^(Told to the end|Solved)/m);
+            assert.doesNotMatch(stdout, /^left: /m);
+          }));
+  });
+}

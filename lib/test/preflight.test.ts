@@ -1,0 +1,375 @@
+/**
+ * Where a chapter cannot run, it says why and what to do, and touches nothing.
+ *
+ * Each surrounding is made for real, out of namespaces, mounts and containers.
+ */
+import assert from "node:assert/strict";
+import { copyFileSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { findProgram } from "../shell.ts";
+import {
+  cannotRun,
+  checkout,
+  file,
+  leavesNothing,
+  missingTools,
+  mode,
+  noOwnMounts,
+  ownMounts,
+  run,
+  succeeds,
+  temporary,
+  tsx,
+} from "./testing.ts";
+
+const chapter = (number: string, ...flags: string[]) => {
+  const names = ["01-chroot", "02-unshare", "03-nsenter", "04-overlay"];
+  const name = names.find((each) => each.startsWith(number))!;
+  return tsx(file(`chapters/${name}.ts`), "--yes", ...flags);
+};
+const unshare = chapter("02");
+const rootless = chapter("02", "--rootless");
+const overlay = chapter("04");
+
+// ── Surroundings
+
+const works = (command: string[]) => succeeds(command[0]!, ...command.slice(1));
+
+/** Root of a user namespace, with mounts of its own: anyone can be that. */
+const mapped = ["unshare", "--user", "--map-root-user", "--mount"];
+const noMapped = !works([...mapped, "true"]) && "no user namespaces for this user on this machine";
+
+/** A command after some lines of shell, where these are root's. */
+function after(setup: string, command: string[], who = mapped): string[] {
+  return [...who, "bash", "-ec", `${setup}\nexec "$@"`, "-", ...command];
+}
+
+/** A user who is not root. */
+const ordinary = ["unshare", "--user", "--map-user=1000", "--map-group=1000"];
+
+/** Without a capability, for itself and whatever it starts. */
+const without = (capability: string) => [
+  "setpriv",
+  `--bounding-set=-${capability}`,
+  `--inh-caps=-${capability}`,
+];
+
+const setting = (name: string, value: number) =>
+  `mount -t tmpfs none /proc/sys/kernel; echo ${value} > /proc/sys/kernel/${name}`;
+const covered = "mount -t tmpfs none /proc/irq";
+/** Most machines have this mounted, and it is in nobody's way. */
+const binfmt =
+  "if [ -d /proc/sys/fs/binfmt_misc ]; then mount -t tmpfs none /proc/sys/fs/binfmt_misc; fi";
+/** One level of user namespaces, and no more. */
+const shallow = (command: string[]) =>
+  after("echo 1 > /proc/sys/user/max_user_namespaces", after(binfmt, command));
+/** An overlay on TMPDIR. */
+const onOverlay = `mount -t tmpfs none /mnt; cd /mnt; mkdir lower upper work
+  mount -t overlay none -o lowerdir=lower,upperdir=upper,workdir=work "$TMPDIR"
+  cd "$OLDPWD"`;
+const noSudo = `mount --bind /dev/null ${findProgram("sudo")}`;
+
+/** A seccomp filter under which unshare(2) is not permitted. See seccomp(2). */
+function filter(): string {
+  const number = { x64: 272, arm64: 97 }[process.arch as "x64"];
+  const [load, equal, give] = [0x20, 0x15, 0x06];
+  const [notPermitted, allow] = [0x50001, 0x7fff0000];
+  const program = [
+    [load, 0, 0, 0],
+    [equal, 0, 1, number!],
+    [give, 0, 0, notPermitted],
+    [give, 0, 0, allow],
+  ] as const;
+  const bytes = Buffer.alloc(program.length * 8);
+  program.forEach(([code, yes, no, value], index) => {
+    bytes.writeUInt16LE(code, index * 8);
+    bytes.set([yes, no], index * 8 + 2);
+    bytes.writeUInt32LE(value, index * 8 + 4);
+  });
+  return [...bytes].map((byte) => `\\x${byte.toString(16)}`).join("");
+}
+
+/** A container of bubblewrap's with that filter. */
+const filtered = (command: string[], ...flags: string[]) => [
+  ...["bash", "-c", `exec bwrap "$@" 10< <(printf '${filter()}')`, "-"],
+  ...["--dev-bind", "/", "/", "--seccomp", "10", ...flags, ...command],
+];
+const asContainersRoot = [...["--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL"]];
+const noBubblewrap =
+  missingTools("bwrap") ||
+  (!["x64", "arm64"].includes(process.arch) &&
+    "the number of unshare(2) is known for x64 and arm64 only") ||
+  (!succeeds("bwrap", "--dev-bind", "/", "/", "--unshare-user", "true") &&
+    "bwrap does not work here");
+
+const withSudo = (...flags: string[]) => (mode === "sudo" ? ["sudo", "-n", ...flags] : []);
+
+/** A container of Podman's, whose files are this machine's. */
+const podman = (command: string[], ...flags: string[]) => [
+  ...withSudo(),
+  ...["podman", "run", "--rm", "--network=none", `--workdir=${checkout}`],
+  ...[...flags, "--rootfs", "/:O", ...command],
+];
+const noPodman =
+  (mode === "rootless" && "only root's Podman has the machine's files") ||
+  missingTools("podman") ||
+  (!works(podman(["true"])) && "Podman does not work here");
+
+// ── Refusals
+
+interface Refusal {
+  /** The rest of the sentence "A chapter refuses …". */
+  name: string;
+  skip?: string | false;
+  command: string[];
+  env?: NodeJS.ProcessEnv;
+  /** What it says: what cannot be done, the cause, the remedy, what works instead. */
+  says: RegExp[];
+  /** What it must not say, for it is not so. */
+  silent?: RegExp;
+}
+
+const outside = /outside of the container|--privileged/;
+
+const refusals: Refusal[] = [
+  {
+    name: "--rootless when user.max_user_namespaces is 0",
+    skip: noMapped,
+    command: after("echo 0 > /proc/sys/user/max_user_namespaces", rootless),
+    says: [
+      /--rootless does not work here/,
+      /user\.max_user_namespaces is 0/,
+      /sudo sysctl user\.max_user_namespaces=\d+/,
+    ],
+  },
+  {
+    name: "--rootless when user namespaces are nested as deep as they may be",
+    skip: noMapped,
+    command: shallow(rootless),
+    says: [/--rootless does not work here/, /user\.max_user_namespaces/],
+    silent: /covered|binfmt_misc/,
+  },
+  {
+    name: "--rootless when kernel.unprivileged_userns_clone is 0",
+    skip: noMapped,
+    command: after(setting("unprivileged_userns_clone", 0), rootless),
+    says: [
+      /--rootless does not work here/,
+      /kernel\.unprivileged_userns_clone is 0/,
+      /sudo sysctl kernel\.unprivileged_userns_clone=1/,
+    ],
+  },
+  {
+    name: "--rootless when AppArmor forbids to mount in a user namespace",
+    skip: noMapped,
+    command: after(setting("apparmor_restrict_unprivileged_userns", 1), rootless),
+    says: [
+      /--rootless does not work here/,
+      /kernel\.apparmor_restrict_unprivileged_userns is 1/,
+      /AppArmor lets you make a user namespace, but not mount in it/,
+      /sudo sysctl kernel\.apparmor_restrict_unprivileged_userns=0/,
+    ],
+  },
+  {
+    name: "--rootless when parts of /proc are covered",
+    skip: noMapped,
+    command: after(covered, rootless),
+    says: [/--rootless does not work here/, /\/proc\/irq/, outside],
+  },
+  {
+    name: "--rootless when parts of /proc are covered and a capability is missing, which does not matter",
+    skip: noMapped,
+    command: after(covered, [...without("sys_admin"), ...rootless]),
+    says: [/--rootless does not work here/, /\/proc\/irq/, outside],
+    silent: /CAP_SYS_ADMIN/,
+  },
+  {
+    name: "when root lacks CAP_SYS_ADMIN, and offers --rootless, which works",
+    skip: noMapped,
+    command: after(binfmt, [...without("sys_admin"), ...unshare]),
+    says: [
+      /Root may not make namespaces here/,
+      /container without the capability CAP_SYS_ADMIN/,
+      outside,
+      /--rootless: that works here/,
+    ],
+  },
+  {
+    name: "when root lacks CAP_SYS_ADMIN, and does not offer --rootless where it does not work",
+    skip: noMapped,
+    command: after(covered, [...without("sys_admin"), ...unshare]),
+    says: [/container without the capability CAP_SYS_ADMIN/, outside],
+    silent: /--rootless: that works here/,
+  },
+  {
+    name: "when a seccomp filter forbids to make namespaces",
+    skip: noBubblewrap,
+    command: filtered(unshare, ...asContainersRoot),
+    says: [/Root may not make namespaces here/, /seccomp filter/, outside],
+  },
+  {
+    name: "--rootless when a seccomp filter forbids it and a capability is missing, which does not matter",
+    skip: noBubblewrap,
+    command: filtered(rootless, "--unshare-user"),
+    says: [/--rootless does not work here/, /seccomp filter/, outside],
+    silent: /CAP_SYS_ADMIN/,
+  },
+  {
+    name: "in a container of Podman's",
+    skip: noPodman,
+    command: podman(unshare),
+    says: [/Root may not make namespaces here/, /CAP_SYS_ADMIN/, outside],
+    silent: /--rootless: that works here/,
+  },
+  {
+    name: "--rootless in a container of Podman's, for its /proc is covered",
+    skip: noPodman,
+    command: podman(rootless),
+    says: [/--rootless does not work here/, /\/proc\/\w+/, outside],
+    silent: /CAP_SYS_ADMIN/,
+  },
+  {
+    name: "an overlay on an overlay",
+    skip: noOwnMounts,
+    command: after(onOverlay, overlay, ownMounts),
+    says: [/cannot hold an overlay/, /is on an overlay itself/, /\bTMPDIR=?/],
+  },
+  {
+    name: "a TMPDIR that is mounted noexec",
+    skip: noOwnMounts,
+    command: after('mount -t tmpfs -o noexec none "$TMPDIR"', unshare, ownMounts),
+    says: [/is mounted noexec/, /no program in it can be run/, /\bTMPDIR=?/],
+  },
+  {
+    name: "a machine without procps",
+    skip: noOwnMounts || missingTools("ps", "pgrep"),
+    command: after(
+      ["ps", "pgrep"].map((tool) => `mount --bind /dev/null ${findProgram(tool)}`).join("\n"),
+      chapter("03"),
+      ownMounts,
+    ),
+    says: [
+      /^ps is missing\. .*\bprocps\b.*\bprocps-ng\b/m,
+      /^pgrep is missing\. .*\bprocps\b.*\bprocps-ng\b/m,
+    ],
+  },
+  {
+    name: "a user without sudo, and offers --rootless, which works",
+    skip: noMapped || missingTools("sudo"),
+    command: after(noSudo, [...ordinary, ...unshare]),
+    says: [/you are not root, and there is no sudo/, /--rootless: that works here, without sudo/],
+  },
+  {
+    name: "a user without sudo, and does not offer --rootless where it does not work",
+    skip: noMapped || missingTools("sudo"),
+    command: after(`${noSudo}; echo 1 > /proc/sys/user/max_user_namespaces`, [
+      ...ordinary,
+      ...unshare,
+    ]),
+    says: [/you are not root, and there is no sudo/, /not work here either/],
+    silent: /that works here/,
+  },
+  {
+    name: "--yes when sudo wants a password, and offers --rootless",
+    skip:
+      cannotRun || (mode !== "rootless" && "this user's sudo wants none") || missingTools("sudo"),
+    command: unshare,
+    says: [
+      /with --yes nobody answers sudo, which says: .*password/,
+      /sudo -v/,
+      /leave out --yes/,
+      /--rootless: that works here, without sudo/,
+    ],
+  },
+];
+
+test("a chapter refuses, with cause and remedy,", { concurrency: 4 }, async (t) => {
+  await leavesNothing(async () => {
+    const tests = refusals.map(({ name, skip = false, command, env, says, silent }) =>
+      t.test(name, { skip }, async () => {
+        const { status, stdout, stderr } = await run(command, { env });
+        for (const pattern of says) assert.match(stderr, pattern);
+        if (silent) assert.doesNotMatch(stderr, silent);
+        assert.equal(status, 2);
+        assert.doesNotMatch(stderr, /^ +at /m);
+        // No line was shown, and so none was run.
+        assert.doesNotMatch(stdout, /^WORK=/m);
+      }),
+    );
+    await Promise.all(tests);
+  });
+});
+
+// ── BusyBox
+
+/** What every chapter's lines and its clean-up use, and BusyBox has with fewer options. */
+const lacking = ["find", "ps", "rm", "umount", "unshare", "cp", "xargs"];
+
+for (const [made, make] of [
+  ["links", (from: string, to: string) => symlinkSync(from, to)],
+  ["files", (from: string, to: string) => copyFileSync(from, to)],
+] as const)
+  test(
+    `a chapter refuses BusyBox's tools when they are ${made}, and names them`,
+    { skip: noMapped || missingTools("busybox") },
+    () =>
+      leavesNothing(async () => {
+        const tmp = temporary();
+        const bin = join(dirname(tmp), "bin");
+        mkdirSync(bin);
+        for (const [number, tools] of [
+          ["02", lacking],
+          ["03", ["nsenter", "pgrep", "stat"]],
+          ["04", ["mount"]],
+        ] as const) {
+          for (const tool of tools) make(findProgram("busybox")!, join(bin, tool));
+          const path = `PATH=${bin}:$PATH`;
+          const { status, stderr } = await run(after(path, chapter(number)));
+          for (const tool of tools) {
+            const complaint = `${join(bin, tool)} is BusyBox's ${tool}`;
+            assert.ok(stderr.includes(complaint), stderr);
+          }
+          assert.match(stderr, /The package is /);
+          assert.equal(status, 2);
+        }
+        rmSync(dirname(tmp), { recursive: true });
+      }),
+  );
+
+// ── What is no hindrance
+
+const fine: Pick<Refusal, "name" | "skip" | "command">[] = [
+  {
+    name: "TMPDIR is mounted nodev and nosuid",
+    skip: cannotRun || noOwnMounts,
+    command: after('mount -t tmpfs -o nodev,nosuid none "$TMPDIR"', overlay, ownMounts),
+  },
+  {
+    name: "TMPDIR is on an overlay and the chapter makes none",
+    skip: cannotRun || noOwnMounts,
+    command: after(onOverlay, unshare, ownMounts),
+  },
+  {
+    name: "--rootless is given where root lacks CAP_SYS_ADMIN",
+    skip: noMapped,
+    command: after(binfmt, [...without("sys_admin"), ...rootless]),
+  },
+  {
+    name: "it is in a container that was started with --privileged",
+    skip: noPodman,
+    command: podman(unshare, "--privileged"),
+  },
+];
+
+test("a chapter is told to its end, as it should, when", { concurrency: 4 }, async (t) => {
+  await leavesNothing(async () => {
+    const tests = fine.map(({ name, skip = false, command }) =>
+      t.test(name, { skip }, async () => {
+        const { status, stdout, stderr } = await run(command);
+        assert.equal(status, 0, stdout + stderr);
+      }),
+    );
+    await Promise.all(tests);
+  });
+});

@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import {
+  agree,
+  atTerminal,
+  cannotRun,
+  file,
+  leavesNothing,
+  mode,
+  run,
+  typedLines,
+} from "./testing.ts";
+
+/** Where .ci/run has installed them, as npm does. */
+const directory = process.env.BY_HAND_RUNTIMES;
+
+const runtimes: Record<string, [program: string, ...options: string[]]> = {
+  "Node 20 with tsx": ["node20/bin/node", "--import", "tsx"],
+  "Node 24": ["node24/bin/node"],
+  "the latest Node": ["node/bin/node"],
+  Deno: ["deno/deno", "run", "--allow-all"],
+  Bun: ["bun/bin/bun"],
+};
+
+const chapters = ["01-chroot", "02-unshare", "03-nsenter", "04-overlay"];
+const flags = mode === "rootless" ? ["--rootless"] : [];
+
+for (const [name, [program, ...options]] of Object.entries(runtimes)) {
+  const path = join(directory ?? "", "node_modules", program);
+  const skip =
+    cannotRun ||
+    (!directory && "BY_HAND_RUNTIMES names no directory of runtimes") ||
+    (!existsSync(path) && `${path} is not installed`);
+
+  describe(`on ${name}`, { skip }, () => {
+    const command = (chapter: string, ...more: string[]) => [
+      ...[path, ...options, file(`chapters/${chapter}.ts`)],
+      ...[...flags, ...more],
+    ];
+
+    for (const chapter of chapters) {
+      test(`${chapter} is told to its end`, async () => {
+        const { status, stdout, stderr } = await leavesNothing(() =>
+          run(command(chapter, "--yes")),
+        );
+        assert.deepEqual([status, stderr], [0, ""]);
+        assert.match(stdout, /^Told to the end\. Claims that held: [1-9]/m);
+      });
+
+      test(`${chapter} is printed as on this Node`, async () => {
+        const { status, stdout } = await run(command(chapter, "--print"));
+        const here = await run([
+          process.execPath,
+          ...process.execArgv,
+          file(`chapters/${chapter}.ts`),
+          "--print",
+        ]);
+        assert.deepEqual([status, stdout], [0, here.stdout]);
+      });
+    }
+
+    test("a chapter is told at a terminal", async () => {
+      const { status, output } = await leavesNothing(() =>
+        atTerminal(command("02-unshare"), {}, (reader) => agree(reader)),
+      );
+      assert.equal(status, 0);
+      const { stdout } = await run(command("02-unshare", "--print"));
+      for (const line of typedLines(stdout)) assert.ok(output.split("\n").includes(line), line);
+    });
+
+    test("a chapter is told in a user namespace", async () => {
+      const { status, stdout } = await leavesNothing(() =>
+        run(command("02-unshare", "--yes", "--rootless")),
+      );
+      assert.match(stdout, /^Told to the end/m);
+      assert.equal(status, 0);
+    });
+  });
+}
