@@ -2,116 +2,127 @@
 /**
  * 01 · chroot: change what / means
  *
- * A container has files of its own. The oldest way to that is one system call,
- * chroot(2): it changes where a process finds /. You build a directory that can
- * be a root, go in, and see how much of the machine is still in reach.
+ * **You know this:** 'docker run debian ls /' shows other files than 'ls /'. How can one path lead
+ * to two places?
+ *
+ * Every process has a root directory, the place that it calls /. As a rule, all of them have the
+ * same one. The system call chroot(2) gives a process another, and whatever that process starts
+ * inherits it: from then on /bin/ls is a file below that directory. chroot dates from 1979 and is
+ * the oldest part of a container.
+ *
+ *     / ◄──────────────────────── what your shell calls /
+ *     ├── etc
+ *     ├── home
+ *     └── tmp
+ *         └── by-hand.XXXXXX
+ *             └── rootfs ◄─────── what the container calls /
+ *                 ├── test.txt
+ *                 └── usr/bin/bash
  *
  * @run npx tsx chapters/01-chroot.ts
  * @see chroot(1), chroot(2), ldd(1), ld.so(8), pivot_root(2)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
 import { elders, identity, namespaces, parseNamespaces } from "../lib/kernel.ts";
-import { hostPrograms } from "../lib/rootfs.ts";
 
 await chapter(import.meta.url, tell);
 
-async function tell({ say, part, $, enter, see, rootfs, shell }: Verbs) {
+async function tell({ say, part, $, enter, same, differ, rootfs, shell }: Verbs) {
   await part`A normal process`;
-  say`Any process on this machine sees all the others, all files (as far as their permissions go)
-    and all network interfaces. Look around: ps -ax lists every process, ls -lisa every file with
-    its inode number (-i) and its size on disk (-s), hidden ones too (-a).`;
+  say`An unconfined process sees all processes, all network interfaces and, as far as permissions
+    go, all files. 'ps -ax' lists every process; 'ls -lisa' every file of a directory, hidden ones
+    too (-a), with inode number (-i) and size on disk (-s).`;
   await $`ps -ax`;
   await $`ls -lisa /`;
   await $`ip address show`;
 
   await part`A directory that will be /`;
-  say`It holds one file, and the two programs you need to read it: a shell, and cat. type -P prints
-    where a program is; cp --parents makes the directories of that path, too.`;
+  say`It gets one file, and the two programs needed to read it: a shell, and 'cat'. 'type -P' prints
+    the path of a program; 'cp --parents' copies a file along with the directories in its path.`;
   await $`mkdir rootfs; echo "Hello" > rootfs/test.txt`;
   await $`type -P bash cat | xargs cp --parents --target-directory=rootfs`;
-  say`Try it. chroot makes rootfs the /, then starts bash, which it finds in there by its path.`;
+  say`Now try it. 'chroot' makes 'rootfs' the /, then starts the 'bash' that it finds there.`;
   await $({
-    changes: "nothing, for bash will not start",
+    changes: "nothing, because bash will not start",
     nothrow: true,
   })`sudo chroot rootfs bash`;
   await $`ls -l rootfs$(type -P bash)`;
-  say`No such file, it says, and there it is. What is missing is another file: a program names a
-    loader, which the kernel starts in its place, and the loader looks for libraries. ldd lists them.`;
+  say`"No such file or directory", yet there it is. What is missing is another file: a dynamically
+    linked program names a loader, which the kernel starts first, and the loader looks for the
+    program's libraries. 'ldd' lists loader and libraries.`;
   await $`ldd /bin/bash`;
   const own = shell === "bash";
   if (own)
-    say`So copy programs together with all that ldd names, each file to the path that it has on the host.
-      xargs asks ldd about one program after the other, and grep -o picks out the paths.`;
+    say`So copy programs along with everything that 'ldd' names, each file to the path it has on the
+      host, where the kernel and the loader will look. 'xargs' runs 'ldd' on one program at a time
+      and prints each command; 'grep -o' picks out the paths, and 'sort -u' removes duplicates.`;
   else {
-    say`So a root takes more than programs. You asked for one that is complete: begin anew.`;
+    say`So it takes more than programs. You asked for a complete root file system: start over.`;
     await $`rm -r rootfs; mkdir rootfs; echo "Hello" > rootfs/test.txt`;
   }
-  await rootfs("rootfs", hostPrograms("bash", "cat", "ls", "mount", "ps", "stat", "umount"));
+  await rootfs("rootfs", "bash", "cat", "ls", "mount", "ps", "stat", "umount");
 
   await part`Change /`;
-  say`Now ${shell} starts. What lies outside rootfs has no name in here any more: there is no /sys/kernel.`;
-  const [, , , root] = await enter({
-    changes: "nothing but files in rootfs, should you make some",
-    undo: "with rootfs, at the end of the chapter",
-  })`sudo chroot rootfs ${shell}`(
-    `cat /test.txt`,
-    `ls -lisa /`,
-    `ls /sys/kernel`,
-    `stat -c %d:%i /`,
-  );
-  see("/ is another directory in there: another device and inode", "differ", () => ({
-    "/ on the host": identity("/"),
-    "/ in the chroot": root,
-  }));
+  say`Now '${shell}' starts, and what lies outside of 'rootfs' no longer has a name: there is no
+    /sys/kernel. A directory is known by its device and its inode number, and 'stat' prints both.`;
+  const changed = await enter({ changes: "nothing outside of 'rootfs', which goes at the end" })`
+    sudo chroot rootfs ${shell}
+    cat /test.txt
+    ls -lisa /
+    ls /sys/kernel
+    stat -c %d:%i /
+  `;
+  const root = changed("stat -c %d:%i /");
+  differ("inside, / is another directory", { "/ on the host": identity("/"), "/ inside": root });
 
   await part`Files, and nothing else`;
-  say`ps finds processes in /proc, so mount one: -t is the type of file system, and proc comes from
-    the kernel, not from a disk.`;
-  const [, listing, links] = await enter({
-    changes: "/proc is mounted a second time, on rootfs/proc",
-    undo: "by umount, the last line typed",
-  })`sudo chroot rootfs ${shell}`(
-    `mount -t proc proc /proc`,
-    own ? `ps -ax` : `ps ax`,
-    `ls -l /proc/self/ns`,
-    `umount /proc`,
-  );
-  see("every process that is older than this chapter is in sight in there", "same", () => {
-    const inSight = new Set(listing?.match(/^ *\d+/gm)?.map((pid) => pid.trim()));
-    const pids = elders();
-    return {
-      "on the host": pids,
-      "in the chroot": pids.filter((pid) => inSight.has(pid)),
-    };
+  say`'ps' reads /proc, a file system that the kernel generates on the fly. Mount one inside: -t
+    gives its type, and the next 'proc' stands where a disk would be named.`;
+  const ps = own ? "ps -ax" : "ps ax";
+  const inside = await enter({
+    changes: "/proc is mounted a second time, on 'rootfs/proc'",
+    undo: "by 'umount', the last line typed",
+  })`
+    sudo chroot rootfs ${shell}
+    mount -t proc proc /proc
+    ${ps}
+    ls -l /proc/self/ns
+    umount /proc
+  `;
+  const pids = elders();
+  same("every process that is older than this chapter is in sight", {
+    "on the host": pids,
+    inside: pids.filter((pid) => new RegExp(`^ *${pid} `, "m").test(inside(ps))),
   });
-  see("the pid namespace is the same, and so are all the others", "same", () => ({
+  say`/proc/self/ns lists what else a process can have of its own: a process table (pid), a network
+    (net), a host name (uts), users (user), mounts (mnt). The same number means the same one.`;
+  same("chroot has changed none of them", {
     "on the host": Object.values(namespaces()),
-    "in the chroot": Object.values(parseNamespaces(links ?? "")),
-  }));
-  say`That ls of /proc/self/ns lists what chroot left alone: processes (pid), network (net), host name
-    (uts), users (user), mounts (mnt). Root in there can kill your processes and change your host name.`;
+    inside: Object.values(parseNamespaces(inside("ls -l /proc/self/ns"))),
+  });
+  say`So chroot hides files, and nothing else. Root inside can still kill your processes.`;
 
   await part`The way out`;
-  say`Nor are the files locked in. chroot changes where / is; a process whose working directory lies
-    outside can walk up from there. nsenter --root does a chroot and stays in the directory it is in.
-    (It wants a namespace to enter, too; its own changes nothing.) Bash complains that it cannot tell where it is, and walks.`;
-  const [, , escaped, chrooted] = await enter({
-    changes: "nothing, but this root shell gets out of rootfs: type with care",
-  })`sudo nsenter --pid=/proc/self/ns/pid --root=rootfs ${shell}`(
-    `ls -a ..`,
-    `until [ . -ef .. ]; do cd -P ..; done; ls`,
-    `stat -c %d:%i .`,
-    `stat -c %d:%i /`,
-  );
-  see("the shell has walked out of its root, to the / of the host", "same", () => ({
+  say`Even files are not confined. chroot changes where / is, and '..' stops only there: a process
+    whose working directory lies outside can walk up, until '.' and '..' are the same directory.`;
+  say`'nsenter --root' does a chroot and keeps its working directory. (Newer versions insist on a
+    namespace; naming its own has no effect. The shell complains that it does not know where it is,
+    and walks on.)`;
+  const outside = await enter({
+    changes: "nothing, but this root shell gets out of 'rootfs': type with care",
+  })`
+    sudo nsenter --pid=/proc/self/ns/pid --root=rootfs ${shell}
+    ls -a ..
+    until [ . -ef .. ]; do cd -P ..; done; ls
+    stat -c %d:%i .
+    stat -c %d:%i /
+  `;
+  same("the shell has walked out: its working directory is the host's /", {
     "/ on the host": identity("/"),
-    "where the shell is": escaped,
-  }));
-  see("and all the while its own / was rootfs", "differ", () => ({
-    "where the shell is": escaped,
-    "its /": chrooted,
-  }));
-  say`Runtimes use pivot_root(2) instead: in a mount namespace of the container's own, it puts the new
-    root in the old one's place, and the old one is unmounted. Then there is nothing outside to walk to.`;
-  say`Next, 02 · unshare: a view of processes, network and host name that is the container's own.`;
+    "where the shell is": outside("stat -c %d:%i ."),
+  });
+  const still = outside("stat -c %d:%i /");
+  same("and its own / is still 'rootfs'", { "/ inside, above": root, "the shell's /": still });
+  say`So runtimes use pivot_root(2): in the container's own mount namespace, it puts the new root in
+    the place of the old one, which is then unmounted. Then there is no outside to walk to.`;
 }

@@ -1,27 +1,23 @@
 /**
  * A chapter: its command line, and what comes of it.
+ *
+ * What an option asks for lives in a room of its own in options/, and is loaded when asked for.
  */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { green } from "kleur/colors";
 import { ProcessOutput } from "zx/core";
-import { findContainer, requirePrograms, type Container } from "./options/engine.ts";
-import { readHeader, type Header } from "./header.ts";
-import { CannotStart, requireLinux, requireTools, sandbox } from "./preflight.ts";
-import { parseSource } from "./rootfs.ts";
-import { pick, print, Stopped } from "./screen.ts";
-import { findProgram, handOver, tryOut } from "./shell.ts";
-import { scribe } from "./teller.ts";
-import { complain, tell, walk, walkSandboxed, type Tale, type Telling } from "./walk.ts";
+import { challengeFile, nextChapter, readHeader, type Header } from "./header.ts";
+import { screen, script } from "./pages.ts";
+import { CannotStart, NoRoot, requireLinux, requireTools } from "./preflight.ts";
+import { forScreen } from "./prose.ts";
+import { complain, print, Stopped, wrap } from "./screen.ts";
+import { nobody } from "./tell.ts";
+import type { Story } from "./verbs.ts";
+import { tell, walk, type Asked, type Lesson, type Rehearsal } from "./walk.ts";
 
-export type { Verbs } from "./walk.ts";
-
-/** What a chapter can do that not every chapter can. */
-interface Abilities {
-  /** It takes --container, and types these programs in that container. */
-  joins?: string[];
-}
+export type { Verbs } from "./verbs.ts";
 
 const options = {
   yes: { type: "boolean", short: "y" },
@@ -31,6 +27,8 @@ const options = {
   container: { type: "string" },
   challenge: { type: "boolean" },
   help: { type: "boolean", short: "h" },
+  // For lib/dev/readme.ts: the chapter as a section of the README, with --print without its output.
+  markdown: { type: "boolean" },
 } as const;
 
 const usage =
@@ -38,14 +36,14 @@ const usage =
 
 const help = `Options
   -y, --yes            ask nothing, run every step; needs no terminal
-  -p, --print          print the chapter as a bash script; run nothing
+  -p, --print          print the chapter as a bash script; start nothing
       --rootless       be root in a user namespace instead of using sudo
       --rootfs SOURCE  what root file systems are made of:
                        host                         programs of this machine (default)
                        busybox                      its BusyBox
                        docker:IMAGE, podman:IMAGE   an image
                        PATH.tar[.gz|.xz|.zst]       an archive
-      --container NAME chapter 3: join this container of Docker's or Podman's, too
+      --container NAME chapter 3: join this running Docker or Podman container, too
       --challenge      take a further challenge of this chapter; with --yes or --print,
                        be shown how each is solved
   -h, --help           show this text
@@ -53,141 +51,93 @@ const help = `Options
 Exit status
   0  told to the end     1  a step failed or a claim did not hold
   2  cannot start: usage, platform, a missing tool, no terminal and no --yes
-  130, 143, 129  stopped: Ctrl-C or "stop here", SIGTERM, SIGHUP`;
+  130, 143, 129, 131  stopped: Ctrl-C or "stop here", SIGTERM, SIGHUP, SIGQUIT`;
 
 /**
  * Tells a chapter as its command line asks for, and sets the exit status.
  *
- * @param url the chapter's `import.meta.url`: the comment at the top of that
- *   file is its title, its text for --help and its list of man pages
- * @param tale the chapter: one straight line, with no branch on what a step
- *   printed, for it is also told without running anything
+ * @param url the chapter's `import.meta.url`: the comment at the top of that file is its title, its
+ *   opening and its list of man pages, see header.ts
+ * @param story one straight line, with no branch on what a step printed, since it is also told
+ *   without running anything
  */
-export async function chapter(url: string, tale: Tale, abilities: Abilities = {}): Promise<void> {
+export async function chapter(url: string, story: Story): Promise<void> {
   for (const stream of [process.stdin, process.stdout, process.stderr])
     // EPIPE: the reader of our output is gone. EIO: the terminal is.
     stream.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EIO" ? 129 : 1));
   try {
-    await start(url, tale, abilities);
+    await start(url, story);
   } catch (error) {
-    process.exitCode = explain(error);
+    process.exitCode = await explain(error);
   }
 }
 
-async function start(url: string, tale: Tale, { joins }: Abilities) {
-  const header = readHeader(fileURLToPath(url));
+async function start(url: string, story: Story) {
+  const file = fileURLToPath(url);
+  const header = readHeader(file);
   const flags = readFlags(header);
-  if (flags.help) return console.log(`${header.text}\n\n${help}`);
-  if (flags.container && !joins)
-    throw new CannotStart("This chapter joins no container. --container is for chapter 3.");
-  if (flags.container && flags.rootless)
-    throw new CannotStart(
-      "--container takes root: from a user namespace of your own nobody joins a container that is outside of it. Leave out --rootless.",
-    );
+  if (flags.help) return printHelp(header);
+  refuseCombinations(flags, header);
 
-  if (flags.challenge && (flags.container || flags.rootfs !== "host"))
-    throw new CannotStart(
-      "A challenge is made of this machine's own programs. Leave out --rootfs and --container.",
-    );
+  const asked: Asked = { ask: !(flags.yes || flags.print || flags.markdown) };
+  if (/^(docker|podman):/.test(flags.rootfs))
+    (await import("./options/engine.ts")).useImage(asked, flags.rootfs, flags);
+  else if (flags.rootfs !== "host")
+    (await import("./options/rootfs.ts")).useSource(asked, flags.rootfs);
+  if (flags.container)
+    await (await import("./options/engine.ts")).useContainer(asked, flags.container, flags);
+  const chapter: Lesson = { header, story, next: nextChapter(file) };
+  // Loaded when wanted only, so that a chapter starts as fast without.
+  const challenges = () => import("./options/challenge.ts");
+  const lessons = flags.challenge ? await (await challenges()).challengesOf(file) : [chapter];
 
-  const source = parseSource(flags.rootfs, !flags.rootless);
-  const telling: Telling = {
-    header,
-    tale,
-    ask: !flags.yes && !flags.print,
-    source,
-    // In a user namespace no engine is in reach.
-    image: flags.rootless ? undefined : source?.image,
-    container: flags.container ? await whichContainer(flags.container, flags) : undefined,
-  };
-  const { teller, script, lines } = scribe();
-  const tellings = flags.challenge ? await challenges(url, telling) : [telling];
-  const programs: string[] = [];
-  for (const each of tellings) programs.push(...(await tell(teller, each)));
-  if (flags.print) return console.log(printable(tellings[0]!.header, script));
+  const { text, ...rehearsal } = await rehearse(lessons, asked);
+  const paper = flags.markdown && (await import("./dev/markdown.ts")).markdown();
+  if (flags.print) {
+    if (!paper) return console.log(printable(lessons[0]!.header, text));
+    await tell(paper, nobody, chapter, asked);
+    return console.log(paper.text());
+  }
 
   requireLinux();
-  if (telling.ask && !(process.stdin.isTTY && process.stdout.isTTY))
+  if (asked.ask && !(process.stdin.isTTY && process.stdout.isTTY))
     throw new CannotStart(
       "There is no terminal to ask at. Use --yes to run every step unasked, or --print to see them all.",
     );
-  requireTools([...lines, flags.rootless ? sandbox : ""], source ? source.programs : programs);
-  const refusal = source?.image?.engine.refusal;
-  if (refusal) throw new CannotStart(refusal);
-  if (telling.container && joins) requirePrograms(telling.container, joins);
-  if (flags.rootless) return walkSandboxed(telling);
-  const hint = joins && !flags.container && ["docker", "podman"].some((name) => findProgram(name));
-  await walk(telling, lines, programs, hint ? joinToo : "", async (tell, told) => {
-    if (flags.challenge && telling.ask) return tell(await pickOne(tellings));
-    for (const each of tellings) await tell(each);
+  requireToolsOf(lessons, rehearsal, asked);
+  if (flags.rootless) return (await import("./options/rootless.ts")).walkSandboxed(asked);
+  await walk(paper || screen(), asked, rehearsal, async (tellOne, tally) => {
+    if (flags.challenge && asked.ask) return tellOne(await (await challenges()).pickOne(lessons));
+    for (const lesson of lessons) await tellOne(lesson);
+    if (paper) return console.log(paper.text());
     if (flags.challenge) return;
-    const challenge = telling.ask && (await offerChallenge(url, telling));
-    print(green(`\nTold to the end. Claims that held: ${told.claims}.`));
-    if (challenge) await tell(challenge);
+    const offered = asked.ask && existsSync(challengeFile(file));
+    const next = offered && (await (await challenges()).offer(file));
+    if (next) requireToolsOf([next], await rehearse([next], asked), asked);
+    print(green(`\nTold to the end. Claims that held: ${tally.claims}.`));
+    if (next) await tellOne(next);
   });
 }
 
-/** A chapter's challenges, to be told like the chapter. */
-async function challenges(url: string, chapter: Telling): Promise<Telling[]> {
-  // Loaded when wanted only, so that a chapter starts as fast without.
-  const { challengesOf, take, tellSolution } = await import("./options/challenge.ts");
-  const { header, ask } = chapter;
-  return (await challengesOf(url)).map((challenge) => ({
-    header: {
-      ...header,
-      title: challenge.title,
-      summary: `Challenge: ${challenge.title}. ${challenge.goal}`,
-      run: `${header.run} --challenge`,
-    },
-    ask,
-    needs: challenge.needs,
-    tale: (verbs, desk) => (desk ? take(challenge, verbs, desk) : tellSolution(challenge, verbs)),
-  }));
-}
-
-/** Has the reader pick a challenge, or `none` if that is offered. */
-async function pickOne(tellings: Telling[], none: string): Promise<Telling | undefined>;
-async function pickOne(tellings: Telling[]): Promise<Telling>;
-async function pickOne(tellings: Telling[], none?: string) {
-  if (!none && tellings.length === 1) return tellings[0];
-  const titles = tellings.map(({ header }) => header.title);
-  const options = [...titles, ...(none ? [none] : [])].map((title) => ({
-    value: title,
-    label: title,
-  }));
-  print();
-  const picked = await pick("Take a further challenge?", options, none);
-  return tellings.find(({ header }) => header.title === picked);
-}
-
-/** After a walk: the challenge that the reader picks, if any. */
-async function offerChallenge(url: string, chapter: Telling) {
-  if (!existsSync(fileURLToPath(url.replace(/[^/]+$/, "challenges/$&")))) return;
-  const telling = await pickOne(await challenges(url, chapter), "Not now");
-  if (telling) {
-    const { teller, lines } = scribe();
-    requireTools(lines, await tell(teller, telling));
+/**
+ * Tells lessons without running anything, to know what is in them.
+ *
+ * @returns the script that was written, too, a line each
+ */
+async function rehearse(lessons: Lesson[], asked: Asked): Promise<Rehearsal & { text: string[] }> {
+  const { page, text, lines, parts } = script();
+  const programs: string[] = [];
+  for (const lesson of lessons) {
+    programs.push(...(await tell(page, nobody, lesson, asked)));
+    lesson.parts = parts();
   }
-  return telling;
+  return { text, lines, programs, tries: lessons.flatMap(({ header }) => header.tries) };
 }
 
-const joinToo = `This machine has Docker or Podman. With --container NAME the chapter also joins a
-  container that one of them runs.`;
-
-/** The container that --container names; unless it is only printed, it must run. */
-async function whichContainer(
-  name: string,
-  { print, yes }: { print?: boolean; yes?: boolean },
-): Promise<Container> {
-  try {
-    return findContainer(name);
-  } catch (error) {
-    if (print) return { name, engine: { title: "Docker", command: "sudo docker" } };
-    if (yes || process.getuid?.() === 0 || tryOut("sudo -n true").ok) throw error;
-  }
-  console.log("Who has that container, only root may ask here.");
-  await handOver("sudo -v", {});
-  return findContainer(name);
+/** Refuses to start without the tools that these lessons take. */
+function requireToolsOf(lessons: Lesson[], { lines, programs }: Rehearsal, { source }: Asked) {
+  const needs = lessons.flatMap(({ header }) => header.needs);
+  requireTools(lines, needs, source ? source.programs : programs);
 }
 
 function readFlags(header: Header) {
@@ -196,6 +146,26 @@ function readFlags(header: Header) {
   } catch (error) {
     throw new CannotStart(`${(error as Error).message}\nUsage: ${header.run} ${usage}`);
   }
+}
+
+function refuseCombinations(flags: ReturnType<typeof readFlags>, { takes }: Header) {
+  if (flags.container && !takes.includes("--container"))
+    throw new CannotStart("This chapter joins no container. --container is for chapter 3.");
+  if (flags.container && flags.rootless)
+    throw new CannotStart(
+      "--container takes root: from a user namespace of your own you cannot join a container that is outside of it. Leave out --rootless.",
+    );
+  if (flags.challenge && (flags.container || flags.rootfs !== "host"))
+    throw new CannotStart(
+      "A challenge is made of this machine's own programs. Leave out --rootfs and --container.",
+    );
+}
+
+function printHelp({ title, opening, figure, run, see }: Header) {
+  print(title);
+  opening.forEach((text) => print("\n" + wrap(forScreen(text))));
+  if (figure) print(`\n${figure}`);
+  print(`\nUsage: ${run} [options]\nMan pages: ${see}\n\n${help}`);
 }
 
 /** The chapter as a script that does the same without us. */
@@ -212,17 +182,17 @@ function printable(header: Header, script: string[]) {
 }
 
 /** Says why a chapter ended early; returns its exit status. */
-function explain(error: unknown): number {
+async function explain(error: unknown): Promise<number> {
   if (error instanceof Stopped) return 130;
   if (error instanceof ProcessOutput) {
     // Ctrl-C, and the line was gone before we heard of it.
     if (error.signal === "SIGINT") return 130;
-    complain(
-      `\nThe last line failed${error.signal ? `: ${error.signal}` : ` with exit status ${error.exitCode}`}.`,
-    );
-  } else {
-    const { message, stack } = error as Error;
-    complain(`\n${process.env.DEBUG ? stack : message}`);
+    const how = error.signal ?? `exit status ${error.exitCode}`;
+    complain(`\nThe last line failed: ${how}.`);
+    return 1;
   }
-  return error instanceof CannotStart ? 2 : 1;
+  const { message, stack } = error as Error;
+  const way = error instanceof NoRoot ? await (await import("./options/rootless.ts")).offer() : "";
+  complain(`\n${process.env.DEBUG ? stack : message} ${way}`.trimEnd());
+  return error instanceof CannotStart ? error.status : 1;
 }

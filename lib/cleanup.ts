@@ -16,21 +16,18 @@ import {
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { quote } from "zx/core";
-import { mountsBelow, startTime } from "./kernel.ts";
+import { mountsBelow, stat } from "./kernel.ts";
 import type { Shell } from "./shell.ts";
 
 /** Where directories of ours are made, without links in its path, as mountinfo has it. */
 const temp = () => realpathSync(tmpdir());
-
-/** A process for good: a pid may be used again, but not with the same start. */
-const identify = (pid: number) => `${pid}.${startTime(pid)}`;
 
 /** The pid namespace that those pids are of. */
 const here = () => readlinkSync("/proc/self/ns/pid").replace(/\D/g, "");
 
 /** Makes a directory of our own, mode 0700, whose name tells whose it is. */
 export function makeDirectory(): string {
-  return mkdtempSync(join(temp(), `by-hand.${here()}.${identify(process.pid)}.`));
+  return mkdtempSync(join(temp(), `by-hand.${here()}.${stat(process.pid)!.identity}.`));
 }
 
 /**
@@ -43,7 +40,7 @@ export function leftovers(): string[] {
   return readdirSync(temp())
     .filter((name) => {
       const [, place, pid, start] = /^by-hand\.(\d+)\.(\d+)\.(\d+)\.\w{6}$/.exec(name) ?? [];
-      return place === here() && identify(Number(pid)) !== `${pid}.${start}`;
+      return place === here() && stat(Number(pid))?.identity !== `${pid}.${start}`;
     })
     .map((name) => join(temp(), name))
     .filter((path) => {

@@ -8,7 +8,6 @@
  * @see bash(1)
  */
 import { openSync, realpathSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { Readable } from "node:stream";
 import { $ as zx, quote, type Options, type ProcessOutput } from "zx/core";
@@ -26,6 +25,8 @@ export interface Shell {
    * @returns zx's own answer, whether the line succeeded or not
    */
   run(line: string, typed?: string[]): Promise<ProcessOutput>;
+  /** Runs one line beside the others; nothing of it is handed on. */
+  aside(line: string): Promise<ProcessOutput>;
   /** Runs one line whose input and output are the terminal. */
   atTerminal(line: string): Promise<ProcessOutput>;
   /** Runs one line while node waits, as an exit hook must; its errors are shown. */
@@ -81,6 +82,12 @@ export function openShell(directory: string, privilege: Privilege): Shell {
       const output = await running;
       if (!typed) await shell.moment?.(false);
       return output;
+    },
+
+    aside(line) {
+      return zx({ ...settings, cwd: directory, prefix: sudo, stdio: ["ignore", "pipe", "pipe"] })(
+        verbatim(line),
+      );
     },
 
     atTerminal(line) {
@@ -183,7 +190,6 @@ function readersEnvironment(): NodeJS.ProcessEnv {
     ([name, value = ""]) => inherited.test(name) && !(/^L(ANG|C_)/.test(name) && !isLocale(value)),
   );
   return {
-    ...podmansState(),
     ...Object.fromEntries(kept),
     PATH: searchPath().join(":"),
     // What is typed into a shell in a chapter is nobody's history.
@@ -195,22 +201,6 @@ function readersEnvironment(): NodeJS.ProcessEnv {
 
 /** Whether it can be a locale's name, or names of several: not a path, for one. */
 const isLocale = (value: string) => /^[\w.@:-]*$/.test(value);
-
-/**
- * Without XDG_RUNTIME_DIR, as after `su`, Podman keeps its state where TMPDIR
- * says. That is another place for our lines, so say where it was before, in
- * version 4 or 5.
- */
-export function podmansState(): NodeJS.ProcessEnv {
-  const uid = process.getuid?.();
-  const directory = [`podman-run-${uid}`, `storage-run-${uid}`]
-    .map((name) => join(tmpdir(), name))
-    .find((path) => {
-      const stat = look(path);
-      return stat && stat.uid === uid;
-    });
-  return directory ? { XDG_RUNTIME_DIR: directory } : {};
-}
 
 const systemDirectories = [
   "/usr/local/sbin",

@@ -4,13 +4,14 @@
  * A challenge has the name of its chapter, in `chapters/challenges`.
  */
 import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { wrapAnsi } from "fast-wrap-ansi";
+import { pathToFileURL } from "node:url";
 import { bold, dim, green, red, yellow } from "kleur/colors";
+import { challengeFile, readHeader } from "../header.ts";
 import { CannotStart } from "../preflight.ts";
-import { pick, print, Stopped } from "../screen.ts";
-import type { Privilege, Shell } from "../shell.ts";
-import type { Verbs } from "../walk.ts";
+import { forScreen } from "../prose.ts";
+import { pick, print, Stopped, wrap as wrapPlain } from "../screen.ts";
+import type { Verbs } from "../verbs.ts";
+import type { Desk, Lesson } from "../walk.ts";
 import { openWorld, type World } from "./world.ts";
 
 export interface Criterion<Subject> {
@@ -42,30 +43,48 @@ export interface Challenge<Subject = unknown> {
   afterwards: string;
 }
 
-/** What is needed to take a challenge instead of writing its solution down. */
-export interface Desk {
-  shell: Shell;
-  privilege: Privilege;
-  /** Whether there is a reader; if not, the solution is run. */
-  ask: boolean;
-  /** Has sudo ask for its password, if it must. */
-  authenticate(): Promise<void>;
-}
-
 /**
  * The challenges of a chapter.
  *
- * @param url the chapter's `import.meta.url`
+ * @param file the chapter's path
  * @throws CannotStart if it has none
  */
-export async function challengesOf(url: string): Promise<Challenge[]> {
-  const beside = new URL(url.replace(/[^/]+$/, "challenges/$&"));
-  if (!existsSync(fileURLToPath(beside)))
+export async function readChallenges(file: string): Promise<Challenge[]> {
+  if (!existsSync(challengeFile(file)))
     throw new CannotStart("This chapter has no further challenge.");
-  const { challenges } = (await import(beside.href)) as {
-    challenges: Challenge[];
-  };
-  return challenges;
+  const { href } = pathToFileURL(challengeFile(file));
+  return ((await import(href)) as { challenges: Challenge[] }).challenges;
+}
+
+/** The same, to be told like the chapter. */
+export async function challengesOf(file: string): Promise<Lesson[]> {
+  const header = readHeader(file);
+  return (await readChallenges(file)).map((challenge) => ({
+    header: {
+      ...{ ...header, figure: undefined, run: `${header.run} --challenge` },
+      ...{ title: `Challenge: ${challenge.title}`, opening: [challenge.goal.replace(/\s+/g, " ")] },
+      needs: challenge.needs ?? [],
+    },
+    story: (verbs, desk) => (desk ? take(challenge, verbs, desk) : tellSolution(challenge, verbs)),
+  }));
+}
+
+/** Has the reader pick one. */
+export async function pickOne(lessons: Lesson[]): Promise<Lesson> {
+  return lessons.length > 1 ? (await choose(lessons, []))! : lessons[0]!;
+}
+
+/** After a chapter: the challenge that the reader picks, if any. */
+export async function offer(file: string): Promise<Lesson | undefined> {
+  return choose(await challengesOf(file), ["Not now"]);
+}
+
+/** Has the reader pick a lesson, or one of some other answers; those come first to hand. */
+async function choose(lessons: Lesson[], others: string[]): Promise<Lesson | undefined> {
+  const titles = lessons.map(({ header }) => header.title.replace("Challenge: ", ""));
+  const options = [...titles, ...others].map((title) => ({ value: title, label: title }));
+  const picked = await pick("Take a further challenge?", options, others[0]);
+  return lessons[titles.indexOf(picked)];
 }
 
 /** Tells a challenge and its solution. */
@@ -114,7 +133,7 @@ export async function take(challenge: Challenge, verbs: Verbs, desk: Desk) {
         watcher.look();
         if (!watcher.solved()) watcher.report();
       } else if (answer === "hint") {
-        print("\n" + wrap(challenge.hints[hints++]!));
+        print("\n" + wrap(challenge.hints[hints++]!.replace(/\s+/g, " ")));
       } else {
         await showSolution();
         if (!watcher.solved()) {
@@ -149,14 +168,13 @@ export async function take(challenge: Challenge, verbs: Verbs, desk: Desk) {
   }
 
   function whatNow(hints: number) {
-    print();
     const more = challenge.hints.length - hints;
     const again = { value: "again", label: "Try again", hint: "in a shell" };
     const hint = { value: "hint", label: "A hint", hint: `there are ${more}` };
     const options = [
       ...(more > 0 ? [again, hint] : [again]),
       { value: "solution", label: "The solution", hint: "line by line" },
-      { value: "stop", label: "Stop here", hint: "all of it is undone" },
+      { value: "stop", label: "Stop here", hint: "everything is undone" },
     ];
     return pick("What now?", options).then((picked) => {
       if (picked === "stop") throw new Stopped();
@@ -165,7 +183,7 @@ export async function take(challenge: Challenge, verbs: Verbs, desk: Desk) {
   }
 }
 
-const wrap = (text: string) => wrapAnsi(text, Math.min(process.stdout.columns || 88, 88));
+const wrap = (text: string) => wrapPlain(forScreen(text));
 
 /** In a sandbox, another terminal is in another world. */
 function elsewhere(directory: string): string {

@@ -1,12 +1,28 @@
 /**
- * Docker and Podman, where a chapter is asked to work with one of them.
+ * Docker and Podman: --rootfs docker:IMAGE or podman:IMAGE, --container NAME, and what stands beside
+ * the reader's container then.
  *
  * @see docker(1), podman(1)
  */
-import { namespaces, parseNamespaces, parseStatus } from "../kernel.ts";
-import { CannotStart } from "../preflight.ts";
-import { findProgram, tryOut, type Shell } from "../shell.ts";
-import type { LineOptions, Teller } from "../teller.ts";
+import { statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { register } from "../cleanup.ts";
+import { identity, namespaces, parseMounts, parseNamespaces } from "../kernel.ts";
+import { screen } from "../pages.ts";
+import { CannotStart, requireTools } from "../preflight.ts";
+import { print } from "../screen.ts";
+import { findProgram, handOver, tryOut, type Shell } from "../shell.ts";
+import { tellOn } from "../tell.ts";
+import type { LineOptions, Verbs } from "../verbs.ts";
+import type { Asked } from "../walk.ts";
+import { listTar, noSource, parseListing, unpackTar, use, type ForeignSource } from "./rootfs.ts";
+
+interface Flags {
+  print?: boolean;
+  yes?: boolean;
+  rootless?: boolean;
+}
 
 export interface Engine {
   title: "Docker" | "Podman";
@@ -16,17 +32,147 @@ export interface Engine {
   refusal?: string;
 }
 
-/** An image that an engine has. */
-export interface Image {
+/** An image that an engine has, or a container that it runs. */
+export interface Named {
   engine: Engine;
   name: string;
 }
 
-/** A container that an engine runs. */
-export interface Container {
-  engine: Engine;
-  name: string;
+// ── --rootfs docker:IMAGE
+
+/**
+ * Has root file systems made of an image.
+ *
+ * @param text `docker:IMAGE` or `podman:IMAGE`
+ * @throws CannotStart if that is no image's name, or its engine cannot be used
+ */
+export function useImage(asked: Asked, text: string, { print: toPrint, rootless }: Flags) {
+  // Nothing else can be an image's name, and nothing in it needs to be quoted.
+  const [, kind, name = ""] = /^(docker|podman):(\w[\w./:@-]*)$/.exec(text) ?? [];
+  if (!kind) throw noSource(text);
+  const which = kind as "docker" | "podman";
+  const engine = toPrint ? unasked(which) : findEngine(which, !rootless);
+  if (engine.refusal) {
+    requireTools([], [], ["tar"]);
+    throw new CannotStart(engine.refusal);
+  }
+  const image = { engine, name };
+  use(asked, imageSource(image));
+  const look = asked.look!;
+  asked.look = async (desk, rehearsal) => {
+    if (engine.command.startsWith("sudo")) {
+      print("\nDocker's socket is root's here, so sudo asks it what it has.");
+      await desk.authenticate();
+    }
+    await look(desk, rehearsal);
+  };
+  // In a user namespace no engine is in reach.
+  if (rootless) asked.pack = (shell, doer) => pack(image, shell, tellOn(screen(), doer));
+  else
+    asked.beside = async (line, verbs) => {
+      await verbs.part`Spot the difference`;
+      await spotTheDifference(verbs, engine, line, runShell(image));
+    };
 }
+
+/** The root file system of an image. */
+function imageSource(image: Named): ForeignSource {
+  const { engine, name } = image;
+  const { title, command } = engine;
+  // No name of another's is taken: it is that of a new directory.
+  const container = '"$(basename "$WORK")"';
+  const undoneBy = removal(engine, '$(basename "$WORK")');
+
+  return {
+    title: `the image ${name}`,
+    programs: ["tar"],
+    async list(shell) {
+      await requireImage(engine, name, shell);
+      const container = basename(shell.directory);
+      await register(removal(engine, container), shell);
+      const listing = await shell.run(
+        `set -o pipefail; ${make(image, container)} >&2 && ${command} export ${container} | ${listTar} --file - && ${command} rm ${container} >&2`,
+      );
+      if (!listing.ok)
+        throw new CannotStart(`${title} does not export ${name}: ${listing.stderr.trim()}`);
+      return parseListing(listing.stdout);
+    },
+    async fill(directory, { say, $ }) {
+      say`In ${directory} goes what is in the image ${name}, which ${title} has. create makes a container without
+        starting it (a container has a command: true), and export writes its files as a tar. They
+        become yours (--no-same-owner). Devices are left out (--exclude): only root can make them.`;
+      await $`mkdir -p ${directory}/proc`;
+      await $({
+        changes: `a container is made by ${title}, and not started`,
+        undo: "by the rm below, or when the chapter ends in any other way",
+        undoneBy,
+      })`${make(image, container)}`;
+      await $({
+        changes: `nothing but files in ${directory}`,
+        undo: "with the chapter's directory",
+      })`${command} export ${container} | ${unpackTar(directory)} --file -`;
+      await $({
+        changes: "that container is gone",
+      })`${command} rm ${container}`;
+    },
+  };
+}
+
+/** The line that makes a container without starting it. */
+const make = ({ engine, name }: Named, container: string) =>
+  `${engine.command} create --name ${container} ${name} true`;
+
+/** Tells the lines that pack an image into a file; returns its path. */
+async function pack(image: Named, shell: Shell, { say, $ }: Pick<Verbs, "say" | "$">) {
+  const { engine, name } = image;
+  const { title, command } = engine;
+  await requireImage(engine, name, shell);
+  const container = basename(shell.directory);
+  say`In a user namespace ${title} is out of reach, so the image ${name} is packed into a file first.`;
+  await $({ undoneBy: removal(engine, container) })`${make(image, container)}`;
+  await $`${command} export ${container} > image.tar`;
+  await $`${command} rm ${container}`;
+  return join(shell.directory, "image.tar");
+}
+
+// ── --container NAME
+
+/** The programs that are typed in a container that is joined. */
+const typed = ["cat", "hostname", "ls", "ps", "stat"];
+
+/**
+ * Has a running container joined, too; unless that is only printed, it must run.
+ *
+ * @throws CannotStart
+ */
+export async function useContainer(asked: Asked, name: string, flags: Flags) {
+  const container = flags.print
+    ? { name, engine: unasked("docker") }
+    : await whichContainer(name, Boolean(flags.yes));
+  if (!flags.print) requirePrograms(container);
+  asked.beside = (line, verbs) => besideContainer(verbs, container, line);
+  asked.whyEarly = () =>
+    isRunning(container) ? undefined : `The container ${container.name} has stopped.`;
+}
+
+async function whichContainer(name: string, yes: boolean): Promise<Named> {
+  try {
+    return findContainer(name);
+  } catch (error) {
+    if (yes || process.getuid?.() === 0 || tryOut("sudo -n true").ok) throw error;
+  }
+  print("Only root may ask here who has that container.");
+  await handOver("sudo -v", {});
+  return findContainer(name);
+}
+
+// ── Engines
+
+/** An engine that was not asked whether it is there. */
+const unasked = (name: "docker" | "podman"): Engine =>
+  name === "podman"
+    ? { title: "Podman", command: "podman" }
+    : { title: "Docker", command: process.getuid?.() === 0 ? "docker" : "sudo docker" };
 
 /**
  * An engine, as this user can use it.
@@ -36,6 +182,7 @@ export interface Container {
 export function findEngine(name: "docker" | "podman", sudo: boolean): Engine {
   const title = name === "docker" ? "Docker" : "Podman";
   const engine: Engine = { title, command: name };
+  if (name === "podman") rememberPodmansState();
   if (!findProgram(name))
     return {
       ...engine,
@@ -67,7 +214,7 @@ function translate({ title, command }: Engine, complaint: string): string {
  *
  * @throws CannotStart
  */
-export async function requireImage(engine: Engine, image: string, shell: Shell) {
+async function requireImage(engine: Engine, image: string, shell: Shell) {
   const { title, command } = engine;
   const answer = await shell.run(`${command} image inspect ${image}`);
   if (answer.ok) return;
@@ -83,7 +230,7 @@ export async function requireImage(engine: Engine, image: string, shell: Shell) 
  *
  * @throws CannotStart if none has, or none can be asked
  */
-export function findContainer(name: string): Container {
+function findContainer(name: string): Named {
   if (!/^\w[\w.-]*$/.test(name)) throw new CannotStart(`No container can have the name ${name}.`);
   const asked: string[] = [];
   const refusals: string[] = [];
@@ -132,7 +279,7 @@ const silent = (command: Engine["command"]) =>
   process.getuid?.() === 0 ? command : command.replace("sudo", "sudo -n");
 
 /** Whether a container still runs. */
-export function isRunning({ engine, name }: Container): boolean {
+function isRunning({ engine, name }: Named): boolean {
   const { stdout } = tryOut(
     `${silent(engine.command)} container inspect --format '{{.State.Status}}' ${name}`,
   );
@@ -144,7 +291,7 @@ export function isRunning({ engine, name }: Container): boolean {
  *
  * @throws CannotStart
  */
-export function requirePrograms({ engine, name }: Container, typed: string[]) {
+function requirePrograms({ engine, name }: Named) {
   const look = `for NAME in ${typed.join(" ")}; do type $NAME >/dev/null 2>&1 || echo $NAME; done`;
   const { ok, stdout } = tryOut(`${silent(engine.command)} exec ${name} sh -c '${look}'`);
   const missing = ok ? (stdout.match(/\S+/g) ?? []) : ["sh"];
@@ -155,15 +302,16 @@ export function requirePrograms({ engine, name }: Container, typed: string[]) {
 }
 
 /** The line that removes a container if there is one of that name, and is content if there is none. */
-export function removal({ command }: Engine, name: string): string {
-  return `${command} container ls --all --quiet --filter name=${name} | xargs --no-run-if-empty ${command} rm --force`;
+function removal({ command }: Engine, name: string): string {
+  const state = command === "podman" && process.env.XDG_RUNTIME_DIR;
+  return `${state ? `export XDG_RUNTIME_DIR='${state}'; ` : ""}${command} container ls --all --quiet --filter name=${name} | xargs --no-run-if-empty ${command} rm --force`;
 }
 
 /**
  * The line that starts a shell in a new container of an image, named after the
  * work directory, and what to say of it.
  */
-export function runShell({ engine, name }: Image) {
+function runShell({ engine, name }: Named) {
   const { title, command } = engine;
   const options: LineOptions = {
     changes: `${title} starts a container, with a shell in it that shows no prompt (--tty would)`,
@@ -175,33 +323,107 @@ export function runShell({ engine, name }: Image) {
 }
 
 /**
- * Puts the reader's container and an engine's side by side, by what the kernel
- * tells of the first process in each.
+ * Without XDG_RUNTIME_DIR, as after `su`, Podman keeps its state where TMPDIR says. That is another
+ * place for our lines, so say where it was before, in version 4 or 5.
+ */
+export function podmansState(): NodeJS.ProcessEnv {
+  const uid = process.getuid?.();
+  const directory = [`podman-run-${uid}`, `storage-run-${uid}`]
+    .map((name) => join(tmpdir(), name))
+    .find((path) => statSync(path, { throwIfNoEntry: false })?.uid === uid);
+  return directory ? { XDG_RUNTIME_DIR: directory } : {};
+}
+
+/** Lines inherit that variable. */
+function rememberPodmansState() {
+  process.env.XDG_RUNTIME_DIR ??= podmansState().XDG_RUNTIME_DIR;
+  if (!process.env.XDG_RUNTIME_DIR) delete process.env.XDG_RUNTIME_DIR;
+}
+
+// ── Beside the reader's container
+
+/** Joins a container that an engine runs: the same line, the same proofs. */
+async function besideContainer(verbs: Verbs, { name, engine }: Named, yours: string) {
+  const { say, part, $, enter, same, differ } = verbs;
+  const { title, command } = engine;
+  const typed = `
+    ps -ef
+    hostname
+    ls -l /proc/self/ns
+    stat -c %d:%i /
+    cat /proc/1/comm`;
+
+  await part`Join one that you did not make`;
+  say`${title} runs ${name}, and knows which process of yours that is.`;
+  await $({
+    changes: "nothing, it only asks",
+  })`THEIRS=$(${command} inspect --format '{{.State.Pid}}' ${name}); echo $THEIRS`;
+  say`The same line with that process, without --root and --wd: ${title} has called pivot_root, so
+    the container's / came with its mount namespace.`;
+  const line = `sudo nsenter --target "$THEIRS" --uts --mount --ipc --net --pid sh`;
+  const options = {
+    changes: `a root shell in ${name}: what you change there stays changed`,
+    undo: "it goes when the shell ends",
+  };
+  const joined = await enter(options)`${line}${typed}`;
+  const links = await $({ changes: "nothing, it only reads" })`sudo ls -l /proc/$THEIRS/ns`;
+  differ("--mount alone was enough: / is the container's", {
+    "/ on the host": identity("/"),
+    "/ in the shell": joined("stat -c %d:%i /"),
+  });
+  say`And now ${title}'s own way in. Its shell shows no prompt; with --tty it would.`;
+  const exec = await enter(options)`${command} exec --interactive ${name} sh${typed}`;
+  same("exec leads into the same five namespaces", {
+    "from outside": five(links.stdout),
+    nsenter: five(joined("ls -l /proc/self/ns")),
+    exec: five(exec("ls -l /proc/self/ns")),
+  });
+  same("to the same /, the same process 1 and the same name", {
+    nsenter: ["stat -c %d:%i /", "cat /proc/1/comm", "hostname"].map((each) => joined(each)),
+    exec: ["stat -c %d:%i /", "cat /proc/1/comm", "hostname"].map((each) => exec(each)),
+  });
+  await part`Spot the difference`;
+  await spotTheDifference(verbs, engine, yours, { line, options });
+}
+
+/** The inodes of the five namespaces that the chapters' containers have of their own. */
+function five(listing: string) {
+  const { mnt, uts, ipc, pid, net } = parseNamespaces(listing);
+  return [mnt, uts, ipc, pid, net];
+}
+
+/**
+ * Puts the reader's container and an engine's side by side, by what the kernel tells of the first
+ * process in each.
  *
  * @param yours a line that opens a shell in the reader's container
  * @param theirs a line that opens one in the engine's
  */
-export async function spotTheDifference(
-  { say, part, enter, table }: Teller,
+async function spotTheDifference(
+  { say, enter, table }: Verbs,
   { title }: Engine,
   yours: string,
   theirs: { line: string; options: LineOptions },
 ) {
-  await part`Spot the difference`;
-  say`What may process 1 of a container do? The kernel tells: rights, system calls and users (status, uid_map),
-    its cgroup, its mounts, its namespaces. Ask in yours, then in ${title}'s.`;
+  say`What may process 1 of a container do? The kernel tells: its capabilities, whether a filter
+    refuses it system calls, and which users it knows ('status', 'uid_map'); its cgroup, its mounts
+    and its namespaces. Ask in yours, then in ${title}'s.`;
   const looks = [
-    `cat /proc/1/status /proc/1/uid_map /proc/1/cgroup`,
-    `cat /proc/1/mountinfo`,
-    `ls -l /proc/1/ns`,
+    "cat /proc/1/status /proc/1/uid_map /proc/1/cgroup",
+    "cat /proc/1/mountinfo",
+    "ls -l /proc/1/ns",
   ];
-  const your = await enter({ changes: "nothing, it only looks" })`${yours}`(...looks);
-  const their = await enter(theirs.options)`${theirs.line}`(...looks);
-  table(["", "yours", `${title}'s`], () => {
-    const columns = [describe(your.join("\n")), describe(their.join("\n"))];
-    return Object.keys(columns[0]!).map((row) => [row, ...columns.map((column) => column[row]!)]);
-  });
-  say`Where they differ, yours has what a process of root's has. What is still missing is what later chapters will build.`;
+  const typed = looks.map((each) => `\n${each}`).join("");
+  const your = await enter({ changes: "nothing, it only looks" })`${yours}${typed}`;
+  const their = await enter(theirs.options)`${theirs.line}${typed}`;
+  const [one, other] = [your, their].map((session) =>
+    describe(looks.map((each) => session(each)).join("\n")),
+  );
+  table(
+    ["", "yours", `${title}'s`],
+    ...Object.keys(one!).map((row) => [row, one![row], other![row]]),
+  );
+  say`Where they differ, yours has what any process of root's has.`;
 }
 
 /**
@@ -210,47 +432,47 @@ export async function spotTheDifference(
  * @param text its status, uid_map, cgroup and mountinfo, and `ls -l` of its ns
  */
 export function describe(text: string): Record<string, string> {
-  const { capabilities, seccomp, noNewPrivileges, root, cgroup, mounts } = parseStatus(text);
+  const field = (name: string) => new RegExp(`^${name}:\\s*(\\w+)`, "m").exec(text)?.[1] ?? "";
+  const capabilities = BigInt(`0x${field("CapEff") || 0}`);
+  const rights = capabilities.toString(2).replaceAll("0", "").length;
+  // Version 1 has several, and some are `/`.
+  const cgroup = [...text.matchAll(/^\d+:[^:]*:(\/.*)$/gm)]
+    .map(([, path = ""]) => path)
+    .reduce((best, path) => (path.length > best.length ? path : best), "");
   const [host, own] = [namespaces(), parseNamespaces(text)];
   const shared = Object.entries(host).filter(
     ([type, inode]) => own[type as keyof typeof own] === inode,
   );
-  const rights = capabilities.toString(2).replaceAll("0", "").length;
-  const covered = mounts.filter(({ point }) => point.startsWith("/proc/"));
+  const mounts = parseMounts(text);
+  const root = mounts.find(({ point }) => point === "/");
   return {
-    "root mount": mounts.find(({ point }) => point === "/")?.type ?? "none: a directory",
+    "root mount": root?.type ?? "none: a directory",
+    ...layers(root?.superOptions ?? ""),
     capabilities: `${rights} (${capabilities.toString(16)})`,
-    seccomp: seccomp === "2" ? "a filter" : "none",
-    "no new privileges": noNewPrivileges === "1" ? "yes" : "no",
+    seccomp: field("Seccomp") === "2" ? "a filter" : "none",
+    "no new privileges": field("NoNewPrivs") === "1" ? "yes" : "no",
     cgroup: cgroup.length > 18 ? `${cgroup.slice(0, 17)}…` : cgroup,
-    "covered in /proc": String(covered.length),
-    "root outside is": `user ${root}`,
+    "covered in /proc": String(mounts.filter(({ point }) => point.startsWith("/proc/")).length),
+    "root outside is": `user ${/^ *0 +(\d+) +\d+ *$/m.exec(text)?.[1] ?? ""}`,
     "shared with you": shared.map(([type]) => type).join(" ") || "nothing",
   };
 }
 
 /**
- * What mountinfo says of the mount at `/`, in words. See proc_pid_mountinfo(5).
+ * The layers that an overlay is made of.
  *
+ * @param options the overlay's own options, as mountinfo has them
  * @returns the last two names of a path; "-" for what the file system has not
  */
-export function layers(mountinfo: string): Record<string, string> {
-  const [, type = "-", options = ""] =
-    /^\S+ \S+ \S+ \S+ \/ .* - (\S+) \S+ (.*)$/m.exec(mountinfo) ?? [];
+function layers(options: string): Record<string, string> {
   // Some kernels write one lowerdir+= for each, instead of colons.
   const lower = [...options.matchAll(/lowerdir\+?=([^,]*)/g)].flatMap(([, paths = ""]) =>
     paths.split(":"),
   );
-  const end = (name: string) =>
-    new RegExp(`${name}=([^,]*)`).exec(options)?.[1]?.match(/[^/]+(\/[^/]+)?$/)?.[0];
+  const upper = /upperdir=([^,]*)/.exec(options)?.[1]?.match(/[^/]+(\/[^/]+)?$/)?.[0] ?? "-";
   return {
-    "type of /": type,
     "lower layers": lower.length > 0 ? String(lower.length) : "-",
-    upper: shorten(end("upperdir")),
-    work: shorten(end("workdir")),
+    // A checksum is known by its first letters.
+    upper: upper.replace(/[0-9a-f]{16,}/g, (checksum) => `${checksum.slice(0, 12)}…`),
   };
 }
-
-/** A name that fits in a table; a checksum is known by its first letters. */
-const shorten = (name = "-") =>
-  name.replace(/[0-9a-f]{16,}/g, (checksum) => `${checksum.slice(0, 12)}…`);

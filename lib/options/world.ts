@@ -6,10 +6,17 @@
  *
  * @see proc(5), namespaces(7), sudo(8)
  */
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { quote } from "zx/core";
-import { namespaceTypes } from "../kernel.ts";
+import {
+  everyone,
+  identity,
+  namespaceTypes,
+  parseMounts,
+  read as readText,
+  readLink,
+  type Stat,
+} from "../kernel.ts";
 import { tryOut } from "../shell.ts";
 
 /** A mount, as a line of mountinfo has it. */
@@ -177,59 +184,18 @@ export function openWorld(directory: string, memory: string, asRoot: string) {
   };
 }
 
-/** What everyone may know about a process. See proc_pid_stat(5). */
-interface Stat {
-  pid: number;
-  parent: number;
-  identity: string;
-  /** In clock ticks since boot. */
-  started: number;
-  terminal: boolean;
-  faults: string;
-}
-
-/** All processes in sight, the oldest first. */
-function everyone(): Stat[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map((name): Stat | undefined => {
-      const stat = text(`/proc/${name}/stat`);
-      // The second field, the command's name, may hold blanks and parentheses.
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      const [state, parent, , , terminal, , , faults, childrens] = fields;
-      if (!stat || state === "Z") return undefined;
-      return {
-        ...{ pid: Number(name), parent: Number(parent) },
-        started: Number(fields[19]),
-        ...{ identity: `${name}.${fields[19]}`, terminal: terminal !== "0" },
-        faults: `${faults} ${childrens}`,
-      };
-    })
-    .filter((stat) => stat !== undefined)
-    .sort((one, other) => one.started - other.started || one.pid - other.pid);
-}
-
-function text(file: string): string {
-  try {
-    return readFileSync(file, "latin1");
-  } catch {
-    return "";
-  }
-}
-
 function askDirectly(pids: number[]): Map<number, Raw> {
+  const fact = (file: string): string => {
+    if (texts.some((name) => file.endsWith(name))) return readText(file);
+    if (!file.endsWith(".")) return readLink(file);
+    try {
+      return identity(file);
+    } catch {
+      return "";
+    }
+  };
   const facts = (pid: number) =>
-    [...asked, ...texts].map((name): [string, string] => {
-      const file = `/proc/${pid}/${name}`;
-      try {
-        if (texts.includes(name)) return [name, text(file)];
-        if (!/\.$/.test(name)) return [name, readlinkSync(file)];
-        const { dev, ino } = statSync(file, { bigint: true });
-        return [name, `${dev}:${ino}`];
-      } catch {
-        return [name, ""];
-      }
-    });
+    [...asked, ...texts].map((name): [string, string] => [name, fact(`/proc/${pid}/${name}`)]);
   return new Map(pids.map((pid) => [pid, new Map(facts(pid))]));
 }
 
@@ -257,11 +223,15 @@ function describe(stat: Stat, raw: Raw): Omit<Process, "roots"> {
   const { pid, parent, identity } = stat;
   const fact = (name: string) => raw.get(name) ?? "";
   const inode = (name: string) => /\[(\d+)\]/.exec(fact(name))?.[1] ?? "";
-  const mounts = parseMounts(fact("mountinfo"));
-  const numbers = /^NSpid:(.*)/m.exec(text(`/proc/${pid}/status`))?.[1];
+  const mounts = parseMounts(fact("mountinfo")).map(
+    ({ device, root, point, type, superOptions }) => ({
+      ...{ what: `${device} ${root}`, point, type, options: superOptions },
+    }),
+  );
+  const numbers = /^NSpid:(.*)/m.exec(readText(`/proc/${pid}/status`))?.[1];
   return {
     ...{ pid, parent, identity },
-    args: text(`/proc/${pid}/cmdline`).split("\0"),
+    args: readText(`/proc/${pid}/cmdline`).split("\0"),
     program: fact("exe"),
     numbers: (numbers?.match(/\d+/g) ?? []).map(Number),
     namespaces: Object.fromEntries(links.map((name) => [name.slice("ns/".length), inode(name)])),
@@ -280,17 +250,4 @@ function describe(stat: Stat, raw: Raw): Omit<Process, "roots"> {
     uidMap: fact("uid_map").trim(),
     timeOffsets: fact("timens_offsets").trim(),
   };
-}
-
-/** See proc_pid_mountinfo(5). */
-function parseMounts(mountinfo: string): Mounted[] {
-  return mountinfo
-    .trim()
-    .split("\n")
-    .map((line) => {
-      const [before = "", after = ""] = line.split(" - ");
-      const [, , device, root, point = ""] = before.split(" ");
-      const [type = "", , options = ""] = after.split(" ");
-      return { what: `${device} ${root}`, point, type, options };
-    });
 }

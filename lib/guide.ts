@@ -1,0 +1,152 @@
+/**
+ * Who runs every line: asks before a privileged one, runs it, and checks every claim.
+ */
+import { statfsSync } from "node:fs";
+import { bold, dim, magenta } from "kleur/colors";
+import { clear, register, registered, residents } from "./cleanup.ts";
+import { commandLine, mountsBelow } from "./kernel.ts";
+import { NoRoot } from "./preflight.ts";
+import { forScreen } from "./prose.ts";
+import { harmless, pick, print, Stopped, wrap } from "./screen.ts";
+import type { Privilege, Shell } from "./shell.ts";
+import { isPrivileged, type Doer } from "./tell.ts";
+
+/** What happened so far: lines run, claims that held, and whether sudo was used. */
+export interface Tally {
+  lines: number;
+  claims: number;
+  sudo: boolean;
+}
+
+/** Whether the chapter can run here: resolves if it can, and rejects if not. */
+interface Trial {
+  /** Tries it, if that has not begun; as root, without a question. */
+  ready(): Promise<void>;
+  /** Waits for what has begun. */
+  readySoFar(): Promise<void>;
+}
+
+/** @param ask whether there is a reader to ask; if not, every step is run */
+export function guide(
+  shell: Shell,
+  privilege: Privilege,
+  ask: boolean,
+  { ready, readySoFar }: Trial,
+) {
+  const tally: Tally = { lines: 0, claims: 0, sudo: false };
+
+  /** Asks what to do, until the answer is not to look around. */
+  async function choose(message: string, choices: Record<string, string>) {
+    const options = [
+      ...Object.entries(choices).map(([value, label]) => ({ value, label })),
+      { value: "look", label: "Look around first", hint: "in a shell" },
+      { value: "stop", label: "Stop here", hint: "everything is undone" },
+    ];
+    for (;;) {
+      const answer = await pick(message, options);
+      if (answer === "stop") throw new Stopped();
+      if (answer !== "look") return answer;
+      print(dim("\nA shell of your own, in the chapter's directory. Leave: exit"));
+      await shell.atTerminal("bash");
+    }
+  }
+
+  /** Has sudo ask for its password now, at the terminal, and not amid a line. */
+  async function authenticate() {
+    if (privilege === "root" || tally.sudo) return;
+    const granted =
+      (await shell.aside("sudo -n true")).ok || (await shell.atTerminal("sudo -v")).ok;
+    if (!granted) throw new NoRoot("sudo refused, so the chapter stops here.", 1);
+    tally.sudo = true;
+  }
+
+  const doer: Doer = {
+    async pause() {
+      if (!ask) return;
+      await choose("Go on?", { on: "Go on" });
+      await readySoFar();
+    },
+
+    async agree(line, { changes, undo, undoneBy }, typed) {
+      tally.lines++;
+      const privileged = isPrivileged(line);
+      let choice = "run";
+      if (ask && privileged) {
+        note("changes", changes!);
+        note("undone", undo ?? "there is nothing to undo");
+      }
+      if (ask && (privileged || typed))
+        choice = await choose(
+          privileged ? "Run it as root?" : "Run it?",
+          typed
+            ? { run: "Have the lines typed for you", type: "Type them yourself" }
+            : { run: "Run it" },
+        );
+      if (privileged) {
+        await authenticate();
+        await ready();
+      }
+      if (undoneBy) await register(undoneBy, shell);
+      if (choice === "type") {
+        print("\nType these, or whatever you like:\n");
+        typed!.forEach((each) => print(bold(magenta(each))));
+        print();
+        await shell.atTerminal(line);
+        print("\nThe same lines once more, so that there is a record of them:");
+      }
+    },
+
+    run: (line, typed) =>
+      typed ? shell.run(line, typed) : withProgress(shell.run(line), shell.directory),
+
+    judge(claim, holds) {
+      if (!holds) throw new Error(`This claim does not hold: ${claim}`);
+      tally.claims++;
+    },
+  };
+
+  /** Offers to clear a directory that a killed chapter left. */
+  async function recover(directory: string) {
+    const { ok } = await shell.aside("sudo -n true");
+    const lives = residents(directory, shell, ok ? "sudo -n " : "");
+    print("\n" + wrap("A chapter that was killed has left this behind:") + "\n");
+    for (const line of [
+      `directory  ${directory}`,
+      ...mountsBelow(directory).map((point) => `mount      ${point}`),
+      ...registered(directory).map((line) => `to be run  ${line}`),
+      ...lives.map((pid) => `process    ${pid} ${commandLine(pid)}`),
+    ])
+      print(`  ${harmless(line)}`);
+    if (ask) {
+      const options = [
+        { value: "clear", label: "Clear it" },
+        { value: "leave", label: "Leave it as it is" },
+      ];
+      if ((await pick("Clear what was left?", options)) === "leave") return;
+    }
+    await authenticate();
+    print("\n" + (clear(directory, shell, tally.sudo) ?? "It is cleared."));
+  }
+
+  return { doer, tally, recover, authenticate };
+}
+
+/** A remark below a line, with a word in the margin. */
+const note = (word: string, text: string) =>
+  print(dim(`  ${word.padEnd(9)}${wrap(forScreen(text), 11)}`));
+
+/** At a terminal, says now and then that something is under way, and how much it has written. */
+async function withProgress<T>(deed: Promise<T>, directory: string) {
+  if (!process.stdout.isTTY) return deed;
+  const { bsize } = statfsSync(directory);
+  const free = () => statfsSync(directory).bfree * bsize;
+  const [before, began] = [free(), Date.now()];
+  const timer = setInterval(() => {
+    const seconds = Math.round((Date.now() - began) / 1000);
+    const megabytes = Math.max(0, Math.round((before - free()) / 1e6));
+    // At 1, 2, 4, 8, … seconds: a line that does not come back can be read aloud.
+    if (Number.isInteger(Math.log2(seconds)))
+      print(dim(`  … ${seconds} s, ${megabytes} MB more on the disk`));
+  }, 1000);
+  return deed.finally(() => clearInterval(timer));
+}
