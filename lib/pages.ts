@@ -1,6 +1,7 @@
 /**
  * What a story is told on: a screen, or a bash script. (Markdown is in dev/markdown.ts.)
  */
+import { stripVTControlCharacters } from "node:util";
 import { wrapAnsi } from "fast-wrap-ansi";
 import { bold, cyan, dim, green, magenta, red } from "kleur/colors";
 import type { Header } from "./header.ts";
@@ -22,6 +23,8 @@ export interface Page {
   /** @param readings what proves it, by where it was read; none if nothing was read */
   claim(text: string, holds: boolean, readings: [where: string, value: string][]): void;
   table(rows: string[][]): void;
+  /** The man pages, and the chapter that comes next. */
+  end(header: Header, next?: Header): void;
 }
 
 /**
@@ -37,11 +40,17 @@ export function cut(text: string, width: number, most: number, kept = most) {
 
 /** A table as lines of so many columns; the cells of its last column may have several. */
 function inColumns(rows: string[][], width: number, style: (cell: string) => string): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const styled = rows.map((row) => row.map(style));
+  const length = (cell: string) => stripVTControlCharacters(cell).length;
+  const widths = styled[0]!.map((_, column) =>
+    Math.max(...styled.map((row) => length(row[column]!))),
+  );
   const start = widths.slice(0, -1).reduce((sum, each) => sum + each + 2, 0);
-  return rows.flatMap((row) => {
-    const last = wrapAnsi(style(row.at(-1)!), Math.max(12, width - start)).split("\n");
-    const first = row.slice(0, -1).map((cell, column) => style(cell.padEnd(widths[column]! + 2)));
+  return styled.flatMap((row) => {
+    const last = wrapAnsi(row.at(-1)!, Math.max(12, width - start)).split("\n");
+    const first = row
+      .slice(0, -1)
+      .map((cell, column) => cell + " ".repeat(widths[column]! + 2 - length(cell)));
     return last.map((text, index) => (index ? " ".repeat(start) : first.join("")) + text);
   });
 }
@@ -54,6 +63,8 @@ export function screen(): Page {
   const [outside, inside] = ["  ", `${bar} `];
   let margin = outside;
 
+  const prose = (text: string) => print("\n" + wrap(forScreen(text)));
+
   function output(text: string) {
     if (text.trim() === "") return;
     const { lines, left } = cut(text, columns() - 2, 12);
@@ -65,10 +76,10 @@ export function screen(): Page {
     begin({ title, opening, figure }, all) {
       [part, parts] = [0, all];
       print(bold(title));
-      opening.forEach((text) => print("\n" + wrap(forScreen(text))));
+      opening.forEach(prose);
       if (figure) print("\n" + figure.replace(/^(?=.)/gm, "  "));
     },
-    prose: (text) => print("\n" + wrap(forScreen(text))),
+    prose,
     heading: (text) => print("\n" + bold(`── ${text}`) + dim(`  ${++part} of ${parts}`)),
     line: (line) => print("\n" + bold(cyan(line))),
     output,
@@ -93,6 +104,12 @@ export function screen(): Page {
       const [head = "", ...body] = inColumns(rows, Math.min(columns(), readable) - 2, forScreen);
       print("\n" + dim(`  ${head}`));
       body.forEach((line) => print(`  ${line}`));
+    },
+    end({ see }, next) {
+      prose(`**Man pages:** ${see}.`);
+      if (!next) return;
+      prose(`**Next:** ${next.title}`);
+      print(bold(cyan(next.run)));
     },
   };
 }
@@ -130,6 +147,10 @@ export function script() {
     table(rows) {
       const known = rows.every((row) => !row.includes("-"));
       comment(inColumns(known ? rows : rows.slice(0, 1), 76, forScript));
+    },
+    end({ see }, next) {
+      prose(`**Man pages:** ${see}.`);
+      if (next) prose(`**Next:** ${next.title}: '${next.run}'`);
     },
   };
   return {

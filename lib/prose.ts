@@ -32,10 +32,10 @@ const styled = (style: Style) =>
     });
   };
 
-/** For a terminal: coloured. Without colours, quotes do what they always did. */
+/** For a terminal: coloured. Without colours, quotes do what they always did. Code is not broken. */
 export const forScreen = styled({
   strong: bold,
-  code: (text, written) => (colours.enabled ? cyan(text) : written),
+  code: (text, written) => (colours.enabled ? cyan(text) : written).replaceAll(" ", "\u00a0"),
   page: (page) => page,
 });
 

@@ -19,9 +19,11 @@ const ascii: Record<string, string> = {
 
 /** Writes a line, in ASCII where the locale has no more. See locale(7). */
 export function print(text = "") {
+  // Prose has no-break spaces where code must not be wrapped.
+  const line = text.replaceAll("\u00a0", " ");
   // Corners and crossings of a drawing are all a +.
   console.log(
-    unicode ? text : text.replace(/[✔✘·…\u2500-\u25ff]/g, (symbol) => ascii[symbol] ?? "+"),
+    unicode ? line : line.replace(/[✔✘·…\u2500-\u25ff]/g, (symbol) => ascii[symbol] ?? "+"),
   );
 }
 

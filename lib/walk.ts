@@ -115,8 +115,7 @@ export async function tell(
     changes: "the chapter's directory is removed, with all that is in it",
     undo: "not needed, this is what undoes the rest",
   })`cd ..; grep "$(basename "$WORK")" /proc/self/mountinfo || sudo rm -rf --one-file-system "$WORK"`;
-  say`**Man pages:** ${header.see}.`;
-  if (next) say`**Next:** ${next.title}. '${next.run}'`;
+  page.end(header, next);
   return started;
 }
 

@@ -23,7 +23,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { spawn as spawnAtTerminal } from "@lydell/node-pty";
 import { clear, makeDirectory } from "../cleanup.ts";
-import { askLdd, copyListed } from "../ldd.ts";
+import { askLdd, copyListed } from "../rootfs.ts";
 import { openShell } from "../shell.ts";
 
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));

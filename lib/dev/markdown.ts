@@ -68,6 +68,7 @@ export function markdown(): Page & { text(): string } {
       const [head = "", ...body] = rows.map((row) => `| ${row.map(cell).join(" | ")} |`);
       push([head, head.replace(/[^|]+/g, " --- "), ...body].join("\n"));
     },
+    end: ({ see }) => push(forMarkdown(`**Man pages:** ${see}.`)),
     text: () => blocks.join("\n\n"),
   } satisfies Page & { text(): string };
   return page;
