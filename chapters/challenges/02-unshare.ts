@@ -2,22 +2,21 @@
  * 02 · unshare: further challenges
  */
 import type { Challenge } from "../../lib/options/challenge.ts";
-import { hostPrograms } from "../../lib/rootfs.ts";
 import type { Process, World } from "../../lib/options/world.ts";
 
 const withoutFlags: Challenge<Process> = {
   title: "The same container without --fork, --mount-proc and --root",
-  goal: `unshare did three things for you that are no namespaces. Do them yourself: start unshare
-    without --fork, --mount-proc and --root, and still end with a shell that is process 1, with
-    rootfs as its / and a /proc of its own.`,
+  goal: `'unshare' did three things for you that aren't namespaces. Do them yourself: start it without
+    --fork, --mount-proc and --root, and still end with a shell that is process 1, with 'rootfs' as
+    its / and a /proc of its own.`,
   async prepare({ rootfs }) {
-    await rootfs("rootfs", hostPrograms("bash", "cat", "ls", "mount", "ps", "umount"));
+    await rootfs("rootfs", "bash", "cat", "ls", "mount", "ps", "umount");
   },
   subjects: ({ processes, host }) =>
     processes.filter(
       ({ namespaces, root }) => namespaces.pid !== host.namespaces.pid || root !== host.root,
     ),
-  nothing: `No process of yours is in another pid namespace than the host's, and none has another /.`,
+  nothing: `All of your processes are in the host's pid namespace, and have its /.`,
   criteria: [
     {
       text: "a process is number 1 of a new pid namespace",
@@ -34,52 +33,53 @@ const withoutFlags: Challenge<Process> = {
       text: "its mounts are its own, and so is its /proc, which shows it as process 1",
       met({ namespaces, procShows }, { host }) {
         if (namespaces.mnt === host.namespaces.mnt)
-          return "Its mount namespace is the host's, so all mounts are.";
+          return "Its mount namespace is the host's, and so are all its mounts.";
         if (!procShows) return "There is nothing mounted on its /proc.";
         return (
           (procShows === namespaces.pid && procShows !== host.namespaces.pid) ||
-          "Its /proc shows another pid namespace than a new one of its own."
+          "Its /proc shows another pid namespace, and not a new one of its own."
         );
       },
     },
     {
-      text: "no unshare above it was given one of the three flags",
+      text: "no 'unshare' above it was given one of the three flags",
       met(process, world) {
         const given = [...new Set(above(process, world).flatMap(flagsOfUnshare))];
-        return given.length === 0 || `unshare was given ${given.join(", ")}.`;
+        return given.length === 0 || `'unshare' was given ${given.join(", ")}.`;
       },
     },
   ],
   hints: [
-    `Without --fork, unshare becomes the program you name, and that one stays in the old pid
-    namespace. Who is the first in the new one?`,
-    `The first child is. It must be the one that becomes your container, so nothing else may be
-    started before it: not mount, and nothing of what a ~/.bashrc starts (bash --norc reads none).`,
-    `Have unshare become a bash, and that bash start chroot rootfs bash. The /proc you mount in there,
-    with the mount that is in rootfs.`,
+    `Without --fork, 'unshare' becomes the program that you name, and that stays in the old pid
+    namespace. Who comes first in the new one?`,
+    `Its first child does. That must become your container, so nothing else may be started before it:
+    not 'mount', and nothing from a start-up file ('bash --norc' reads none).`,
+    `Have 'unshare' become a 'bash' that starts 'chroot rootfs bash'. Mount /proc in that one, with the
+    'mount' that is in 'rootfs'.`,
   ],
   async solution({ say, enter }) {
-    say`unshare becomes the outer bash. That one has something left to do after chroot, so it forks:
-      its child is process 1, and with chroot it changes its /. --norc, for a ~/.bashrc might start
-      something before that. Inside, mount /proc.`;
+    say`'unshare' becomes the outer 'bash'. That has something left to do after 'chroot', so it
+      forks: its child is process 1, and changes its /. (--norc is there because a start-up file
+      might run something before that.) Inside, mount /proc.`;
     await enter({
-      changes: "a root shell in four new namespaces, with rootfs as its /, and a /proc in there",
+      changes: "a root shell in four new namespaces, with 'rootfs' as its / and a /proc of its own",
       undo: "by the kernel, when the shell ends",
-    })`sudo unshare --pid --mount --uts --net bash --norc -c 'chroot rootfs bash; exit'`(
-      `mount -t proc proc /proc`,
-      `ps -ef`,
-    );
+    })`
+      sudo unshare --pid --mount --uts --net bash --norc -c 'chroot rootfs bash; exit'
+      mount -t proc proc /proc
+      ps -ef
+    `;
   },
-  afterwards: `The three flags are a fork, a mount and a chroot, in that order. Runtimes do the same
-    by hand: runc forks (twice) after it has made the namespaces, mounts /proc in the new root, and
-    only then changes / and becomes the program of the container.`,
+  afterwards: `The three flags are a fork, a chroot and a mount, in that order. Runtimes do the same
+    by hand. runc forks twice: the child makes the namespaces, and its child is process 1 in them. That
+    one mounts /proc below the new root, changes /, and becomes the program of the container.`,
 };
 
 const theOtherThree: Challenge<Process> = {
   title: "Isolate users, cgroups and clocks, too",
   goal: `The chapter's container shared three namespaces with the host: user, cgroup and time. Start
-    a process that has its own of each, and shows it: ids that are mapped, a /proc/self/cgroup that
-    reads /, and an uptime that is not the host's.`,
+    a process that has one of each to itself, and shows it: ids that are mapped, a /proc/self/cgroup
+    that reads /, and an uptime that is not the host's.`,
   async prepare({ $ }) {
     await $`cat /proc/self/uid_map /proc/self/cgroup /proc/uptime`;
   },
@@ -89,7 +89,7 @@ const theOtherThree: Challenge<Process> = {
         (type) => namespaces[type] !== host.namespaces[type],
       ),
     ),
-  nothing: `No process of yours is in another user, cgroup or time namespace than the host's.`,
+  nothing: `All of your processes are in the host's user, cgroup and time namespaces.`,
   criteria: [
     {
       text: "a process is in a user namespace of its own, and its ids are mapped",
@@ -97,7 +97,7 @@ const theOtherThree: Challenge<Process> = {
         if (namespaces.user === host.namespaces.user) return "Its user namespace is the host's.";
         return (
           uidMap !== "" ||
-          "Its uid_map is empty: in there it is nobody, which is what id prints for 65534."
+          "Its uid_map is empty: to itself it is user 65534, whom 'id' calls nobody."
         );
       },
     },
@@ -111,12 +111,12 @@ const theOtherThree: Challenge<Process> = {
       },
     },
     {
-      text: "it has a time namespace of its own, and in there another uptime",
+      text: "it has a time namespace of its own, with another uptime",
       met({ namespaces, timeOffsets }, { host }) {
         if (namespaces.time === host.namespaces.time)
           return namespaces.time_for_children === host.namespaces.time
             ? "Its time namespace is the host's."
-            : "It has made one for its children, and is itself in the host's.";
+            : "It has made one for its children, and is itself still in the host's.";
         return (
           /^boottime +-?[1-9]/m.test(timeOffsets) ||
           "The boottime in its timens_offsets is 0, so its uptime is the host's."
@@ -125,26 +125,26 @@ const theOtherThree: Challenge<Process> = {
     },
   ],
   hints: [
-    `unshare has a flag for each of the three. Read about them: man unshare.`,
-    `A user namespace is empty at first: someone must write its id map. --map-root-user does.`,
-    `A clock is set before anyone lives by it: --boottime says by how many seconds, and as with
-    --pid, only a child (--fork) is in the new namespace for sure.`,
+    `'unshare' has a flag for each of the three: see unshare(1).`,
+    `A user namespace has no ids at first: someone must write its id map. --map-root-user does.`,
+    `A clock must be set before anyone lives by it: --boottime says by how many seconds. As with
+    --pid, only a child (--fork) is sure to be in the new namespace.`,
   ],
   async solution({ say, enter }) {
-    say`One flag for each namespace, a map that makes you root in there, and a million seconds (eleven
+    say`One flag for each namespace, a map that makes you root inside, and a million seconds (eleven
       days) on top of the uptime, which is the first number in /proc/uptime.`;
-    await enter({
-      changes: "nothing: a shell that is root in a user namespace only",
-    })`sudo unshare --user --map-root-user --cgroup --time --boottime 1000000 --fork bash`(
-      `cat /proc/self/uid_map`,
-      `cat /proc/self/cgroup`,
-      `cat /proc/uptime`,
-    );
+    await enter({ changes: "nothing, it only looks" })`
+      sudo unshare --user --map-root-user --cgroup --time --boottime 1000000 --fork bash
+      cat /proc/self/uid_map
+      cat /proc/self/cgroup
+      cat /proc/uptime
+    `;
   },
-  afterwards: `With a user namespace, root in the container is nobody in particular on the host: that
-    is what rootless Podman does, and Docker with userns-remap. The cgroup namespace hides where in
-    the host's tree a container hangs; Docker makes one by default. Time namespaces are for moving a
-    running container to another machine, whose uptime is another.`,
+  afterwards: `A user namespace can make the container's root an ordinary user of the host: rootless
+    Podman does so, and Docker with userns-remap. (Yours is whoever started 'unshare': with 'sudo', root
+    again.) The cgroup namespace hides where in the host's tree a container hangs; where cgroups are of
+    version 2, Docker makes one by default. Time namespaces are for moving a running container to
+    another machine, whose uptime differs.`,
 };
 
 /** A process, and those of the new ones that it descends from. */

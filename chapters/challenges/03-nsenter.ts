@@ -3,18 +3,17 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Verbs } from "../../lib/chapter.ts";
 import type { Challenge } from "../../lib/options/challenge.ts";
-import { hostPrograms } from "../../lib/rootfs.ts";
 import type { Process, World } from "../../lib/options/world.ts";
+import type { Verbs } from "../../lib/verbs.ts";
 
 /** Starts the chapter's container; PID is its process. */
 async function startContainer({ say, $, rootfs }: Verbs, ...programs: string[]) {
-  await rootfs("rootfs", hostPrograms(...programs));
-  say`The chapter's container, which sleeps; and PID, the process in it.`;
+  await rootfs("rootfs", ...programs);
+  say`The chapter's container, which sleeps; and PID, the process inside.`;
   await $({
-    changes: "a process that sleeps in namespaces of its own, with rootfs as its /",
-    undo: "by kill, when the challenge ends",
+    changes: "a process that sleeps in namespaces of its own, with 'rootfs' as its /",
+    undo: "by 'kill', when the challenge ends",
   })`sudo unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc --root rootfs sleep 1d &> container.log & STARTED=$!`;
   await $`PID=$STARTED; while [ -e /proc/$PID ] && ! grep -q sleep /proc/$PID/comm; do PID=$(pgrep -nP $PID || echo $STARTED); done; echo $PID`;
 }
@@ -44,7 +43,7 @@ const allButOne: Challenge<Process> = {
   goal: `The container that sleeps as process $PID has five namespaces of its own. Join four, leave
     out one of your choice, and find out what that looks like from inside.`,
   async prepare(verbs) {
-    await startContainer(...([verbs, "bash", "cat", "hostname", "ls", "ps", "sleep"] as const));
+    await startContainer(verbs, "bash", "cat", "hostname", "ls", "ps", "sleep");
   },
   remember: "echo $PID",
   subjects: visitors,
@@ -73,34 +72,35 @@ const allButOne: Challenge<Process> = {
     },
   ],
   hints: [
-    `nsenter joins those that it has a flag for: --mount --uts --ipc --net --pid. With --all it joins
-    them all.`,
-    `Leave out --pid, say, with --root and --wd for the container's files. Which processes does ps
-    find, and is it among them?`,
+    `'nsenter' joins those that it is given a flag for: --mount --uts --ipc --net --pid. With --all it
+    joins them all.`,
+    `Leave out --pid, say, and take --root and --wd for the container's files. Which processes does
+    'ps' find, and is it one of them?`,
   ],
   async solution({ say, $, enter }) {
-    say`All but --pid. The /proc in there is the container's, and the shell is not in it: ps finds
-      the sleep and not itself, and /proc/self leads nowhere.`;
+    say`All but --pid. /proc is the container's, and the shell is not in it: 'ps' finds 'sleep' and
+      not itself, and /proc/self leads nowhere.`;
     await enter({
       changes: "a root shell in four of the container's namespaces",
       undo: "it goes when the shell ends",
-    })`sudo nsenter --target "$PID" --mount --uts --ipc --net --root --wd bash`(
-      `ps -ef`,
-      `ls /proc/self/`,
-      `hostname`,
-    );
+    })`
+      sudo nsenter --target "$PID" --mount --uts --ipc --net --root --wd bash
+      ps -ef
+      ls /proc/self/
+      hostname
+    `;
     await $({ changes: "the container ends" })`sudo kill -9 "$PID"`;
   },
   afterwards: `Namespaces can be combined freely. A Kubernetes pod is just that: its containers share
-    net, ipc and uts, and each has a mount namespace of its own; docker run --pid=container:NAME or
-    --network=container:NAME share one on demand.`,
+    the net, ipc and uts namespaces, and each has a mount namespace of its own. 'docker run
+    --pid=container:NAME' or '--network=container:NAME' shares one on demand.`,
 };
 
 const hostsTool: Challenge<Process> = {
   title: "Run a tool in a container that does not have it",
-  goal: `The container that sleeps as process $PID has no shell, no ls, nothing but sleep. Look at its
-    network interfaces, with the ip of the host. (A tool that ends at once is gone before anyone can
-    look: stay in there, with a shell or with ip monitor.)`,
+  goal: `The container that sleeps as process $PID has no shell, no 'ls', nothing but 'sleep'. Look at
+    its network interfaces with the host's 'ip'. (A tool that ends at once is gone before anyone can
+    look: stay inside, with a shell or with 'ip monitor'.)`,
   needs: ["ip"],
   prepare: (verbs) => startContainer(verbs, "sleep"),
   remember: "echo $PID",
@@ -111,7 +111,7 @@ const hostsTool: Challenge<Process> = {
       text: "a process is in the container's net namespace",
       met: (process, world) =>
         shared(process, world.process(Number(world.memory))).includes("net") ||
-        "Its net namespace is another.",
+        "Its net namespace is a different one.",
     },
     {
       text: "and in no other namespace of the container",
@@ -134,21 +134,24 @@ const hostsTool: Challenge<Process> = {
     },
   ],
   hints: [
-    `Network interfaces are in the net namespace, programs in the mount namespace. You want one of
-    each world.`,
-    `nsenter with one flag for the net namespace joins that one, and leaves you the host's files.`,
+    `Network interfaces belong to the net namespace, files to the mount namespace. You want the
+    container's interfaces, and a program from among the host's files.`,
+    `With the flag for the net namespace alone, 'nsenter' joins that and leaves you the host's files.`,
   ],
   async solution({ say, $, enter }) {
-    say`Join the net namespace alone: every program of the host's is there, and sees the container's
-      network.`;
+    say`Join the net namespace alone: you have all programs of the host, and they see the
+      container's network.`;
     await enter({
       changes: "a root shell in the container's net namespace",
       undo: "it goes when the shell ends",
-    })`sudo nsenter --target "$PID" --net bash`(`ip address show`);
+    })`
+      sudo nsenter --target "$PID" --net bash
+      ip address show
+    `;
     await $({ changes: "the container ends" })`sudo kill -9 "$PID"`;
   },
-  afterwards: `That is how to find out why a container without a shell has no network. kubectl debug
-    does the same: it starts a second container, with tools, in the namespaces of the first.`,
+  afterwards: `That is how to find out why a container without a shell has no network. 'kubectl debug'
+    does much the same: it adds a container with tools to a pod, and that shares the pod's network.`,
 };
 
 export const challenges: Challenge[] = [allButOne, hostsTool];

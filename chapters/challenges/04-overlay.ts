@@ -27,21 +27,21 @@ function content(file: string): string | undefined {
 
 const restore: Challenge<Mounted> = {
   title: "Bring back a file that a layer deleted",
-  goal: `merged is made of three layers and an upper. Someone wrote recipe.txt, and in merged there is
-    none: one of the layers deleted it. Find out which, by looking, and bring the file back in merged.
-    The layers are shared with others, so leave them as they are.`,
+  goal: `'merged' is made of three layers and an upper directory. Someone wrote 'recipe.txt', yet it is
+    not in 'merged': one of the layers deleted it. Find out which one, by looking, and bring the file
+    back in 'merged'. The layers are shared with others, so leave them as they are.`,
   async prepare({ say, $ }) {
     await $`mkdir one two three upper work merged`;
     await $`echo "flour, water, salt" > one/recipe.txt; echo "250 degrees" > one/oven.txt`;
     await $`echo "45 minutes" > three/time.txt`;
     say`Two of the layers were made by containers; this is one of them.`;
     await $({
-      changes: "an overlay is mounted on merged",
-      undo: "by umount, in the same line",
+      changes: "an overlay is mounted on 'merged'",
+      undo: "by 'umount', in the same line",
     })`sudo mount -t overlay overlay -o lowerdir=one,upperdir=two,workdir=work merged; rm merged/recipe.txt; sudo umount merged`;
     await $({
-      changes: "an overlay is mounted on merged",
-      undo: "by umount, when the challenge ends",
+      changes: "an overlay is mounted on 'merged'",
+      undo: "by 'umount', when the challenge ends",
     })`sudo mount -t overlay overlay -o lowerdir=three:two:one,upperdir=upper,workdir=work merged; ls merged`;
   },
   remember: "find one two three -printf '%p %y %s %C@\\n' | sort",
@@ -49,10 +49,10 @@ const restore: Challenge<Mounted> = {
     host.mounts.filter(
       ({ type, point }) => type === "overlay" && point === resolve(directory, "merged"),
     ),
-  nothing: "There is no overlay on merged.",
+  nothing: "There is no overlay on 'merged'.",
   criteria: [
     {
-      text: "merged is an overlay, with three, two and one below",
+      text: "'merged' is an overlay, with 'three', 'two' and 'one' below",
       met(mount, world) {
         const { lowers } = layersOf(mount, world);
         const given = ["three", "two", "one"].map((name) => resolve(world.directory, name));
@@ -60,7 +60,7 @@ const restore: Challenge<Mounted> = {
       },
     },
     {
-      text: "merged/recipe.txt is there, with what was in it",
+      text: "'merged/recipe.txt' is there, with what was in it",
       met(_, { directory }) {
         const [now, then] = ["merged", "one"].map((name) =>
           content(resolve(directory, name, "recipe.txt")),
@@ -68,13 +68,13 @@ const restore: Challenge<Mounted> = {
         return (
           (now !== undefined && now === then) ||
           (now === undefined
-            ? "There is no such file in merged."
+            ? "There is no such file in 'merged'."
             : `It holds ${JSON.stringify(now)}.`)
         );
       },
     },
     {
-      text: "it comes from upper",
+      text: "it comes from 'upper'",
       met(mount, world) {
         const { upper } = layersOf(mount, world);
         const file = upper && content(resolve(upper, "recipe.txt"));
@@ -82,7 +82,7 @@ const restore: Challenge<Mounted> = {
       },
     },
     {
-      text: "the three layers are what they were",
+      text: "the three layers have not changed",
       met(_, { memory, read }) {
         const now = read(restore.remember!).split("\n");
         const then = memory.split("\n");
@@ -95,35 +95,35 @@ const restore: Challenge<Mounted> = {
     },
   ],
   hints: [
-    `How does a layer say that a file is deleted? ls -l one two three.`,
-    `two has a whiteout, which hides the recipe.txt of one. It also hides it from nobody but those who
-    look through it: one/recipe.txt can still be read.`,
-    `What you write in merged goes to upper, which is above all the layers.`,
+    `How does a layer say that a file is deleted? 'ls -l one two three'.`,
+    `'two' has a whiteout, which hides the 'recipe.txt' of 'one'. But it hides that in 'merged' only:
+    'one/recipe.txt' itself can still be read.`,
+    `What you write in 'merged' goes to 'upper', which is above all the layers.`,
   ],
   async solution({ say, $ }) {
-    say`The whiteout is in two. The file is still in one: copy it into merged, and it lands in upper.`;
+    say`The whiteout is in 'two'. The file is still in 'one': copy it into 'merged', and it lands in
+      'upper'.`;
     await $`ls -l one two three`;
     await $`cp one/recipe.txt merged/recipe.txt; ls -l upper`;
-    await $({
-      changes: "merged is an empty directory again",
-    })`sudo umount merged`;
+    await $({ changes: "'merged' is empty again" })`sudo umount merged`;
   },
   afterwards: `That is why deleting a file in a later line of a Dockerfile makes an image no smaller,
-    and why a password that was in a layer once can be read by all who have the image.`,
+    and why a password that was ever in a layer can be read by anyone who has the image.`,
 };
 
 const listing = `find . -mindepth 1 -printf '%P %y %s\\n' | sort`;
 
 const commit: Challenge<Mounted> = {
   title: "Commit upper as a layer, and mount a second container on it",
-  goal: `A container has written in merged: a new file, and a deleted one. Make what it wrote a layer of
-    its own. Then mount a second container, on that layer and those below, with an upper of its own.`,
+  goal: `A container has created a file in 'merged', and deleted another. Make a layer of what it has
+    left in 'upper'. Then mount a second container on that layer and those below, with an upper
+    directory of its own.`,
   async prepare({ $ }) {
     await $`mkdir base app upper work merged`;
     await $`echo "greetings from base" > base/greeting; echo "cat /greeting" > app/run.sh`;
     await $({
-      changes: "an overlay is mounted on merged",
-      undo: "by umount, when the challenge ends",
+      changes: "an overlay is mounted on 'merged'",
+      undo: "by 'umount', when the challenge ends",
     })`sudo mount -t overlay overlay -o lowerdir=app:base,upperdir=upper,workdir=work merged`;
     await $`echo "I was here" > merged/written.txt; rm merged/greeting; ls -l upper`;
   },
@@ -138,18 +138,18 @@ const commit: Challenge<Mounted> = {
           layersOf(mount, world).lowers.some((lower) => lower.startsWith(`${world.directory}/`)) &&
           layersOf(mount, world).upper !== resolve(world.directory, "upper"),
       ),
-  nothing: "There is no second overlay with directories of this one below it.",
+  nothing: "There is no second overlay with directories from here below it.",
   criteria: [
     {
-      text: "a second overlay is mounted, with an upper of its own",
+      text: "a second overlay is mounted, with an upper directory of its own",
       met(mount, world) {
         const { upper, lowers } = layersOf(mount, world);
-        if (!upper) return "It has no upper, so nothing can be written.";
+        if (!upper) return "It has no upper directory, so nothing can be written.";
         return !lowers.includes(upper) || "Its upper is one of its lowers.";
       },
     },
     {
-      text: "below it are a new layer, app and base, in that order",
+      text: "below it are a new layer, 'app' and 'base', in that order",
       met(mount, world) {
         const { lowers } = layersOf(mount, world);
         const [layer, ...rest] = lowers;
@@ -160,7 +160,7 @@ const commit: Challenge<Mounted> = {
       },
     },
     {
-      text: "the new layer holds what upper held, whiteout and all",
+      text: "the new layer holds what 'upper' held, whiteout and all",
       met(mount, world) {
         const [layer = ""] = layersOf(mount, world).lowers;
         const now = world.read(`cd '${layer.replaceAll("'", "'\\''")}' && ${listing}`);
@@ -181,30 +181,28 @@ const commit: Challenge<Mounted> = {
     },
   ],
   hints: [
-    `A layer is a directory, and upper is one. A copy of it will do: which option of cp keeps a
-    whiteout a whiteout?`,
-    `cp --archive, as root. The copy goes to the front of lowerdir=…:app:base.`,
-    `The second container needs three more directories: upper, work and merged of its own.`,
+    `A layer is a directory, and so is 'upper'. A copy of it will do: with which option does 'cp' copy
+    a whiteout as a whiteout?`,
+    `'cp --archive', as root. The copy goes to the front: 'lowerdir=…:app:base'.`,
+    `The second container needs three more directories: an upper, a work and a merged of its own.`,
   ],
   async solution({ say, $ }) {
-    say`--archive copies a whiteout as what it is. The copy is the new layer, and the second container
-      has an upper, a work and a merged of its own.`;
+    say`--archive copies a whiteout as what it is. The copy is the new layer, and the second
+      container has an upper, a work and a merged of its own.`;
     await $({
-      changes: "a copy of upper is made, with its owners",
+      changes: "'upper' is copied to 'layer', owners and all",
       undo: "with the chapter's directory",
     })`sudo cp --archive upper layer; mkdir -p upper2 work2 merged2`;
     await $({
-      changes: "an overlay is mounted on merged2",
-      undo: "by umount, further down",
+      changes: "an overlay is mounted on 'merged2'",
+      undo: "by 'umount', further down",
     })`sudo mount -t overlay overlay -o lowerdir=layer:app:base,upperdir=upper2,workdir=work2 merged2`;
     await $`ls -l merged2`;
-    await $({
-      changes: "merged and merged2 are empty directories again",
-    })`sudo umount merged merged2`;
+    await $({ changes: "'merged' and 'merged2' are empty again" })`sudo umount merged merged2`;
   },
-  afterwards: `That is docker commit, and each line of a Dockerfile that runs something: a container is
-    started, its upper is kept as a layer (in an image as a tar, with .wh.NAME for a whiteout), and the
-    next one is mounted on top.`,
+  afterwards: `That is 'docker commit', and what each RUN in a Dockerfile does: a container is started,
+    its upper directory is kept as a layer (in an image it is a tar, with '.wh.NAME' for a whiteout),
+    and the next one is mounted on top.`,
 };
 
 export const challenges: Challenge[] = [restore, commit];
