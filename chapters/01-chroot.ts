@@ -50,7 +50,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell }: Verbs)
   say`"No such file or directory", yet there it is. What is missing is another file: a dynamically
     linked program names a loader, which the kernel starts first, and the loader looks for the
     program's libraries. 'ldd' lists loader and libraries.`;
-  await $`ldd /bin/bash`;
+  await $`ldd "$(type -P bash)"`;
   const own = shell === "bash";
   if (own)
     say`So copy programs along with everything that 'ldd' names, each file to the path it has on the

@@ -33,28 +33,30 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await part`A container in the background`;
   say`Make the container of chapter 2 again, with 'sleep' in place of the shell.`;
   await rootfs("rootfs", "bash", "cat", "hostname", "ls", "ps", "sleep", "stat");
-  say`'&' starts it in the background, '$!' is its process number, and --kill-child ends the
+  say`'&' does not wait for it, and '$!' is its process number. 'setsid' gives it a session of its
+    own, so that it outlives your terminal, as with 'docker run --detach'. --kill-child ends the
     container when 'unshare' ends. Its output goes to a file. ('docker logs' reads one, too, with a
     time and a stream for each line, unless another logging driver is set.)`;
   await $({
     changes: "a process that sleeps in namespaces of its own, with 'rootfs' as its /",
     undo: "by 'kill', further down, or when the chapter ends in any other way",
-  })`sudo unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc --root rootfs sleep 1d &> container.log & STARTED=$!`;
+  })`STARTED=$(sudo bash -c 'setsid unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc --root rootfs sleep 1d &> container.log & echo $!')`;
 
   await part`Which process is it?`;
-  say`Docker tells you: 'State.Pid' in 'docker inspect'. You know only STARTED, the outermost
-    process ('sudo', a shell or 'unshare'). The process inside is one of its descendants.`;
-  say`Go down from parent to child until the name is 'sleep'. 'pgrep -nP' prints the newest child of
-    PID; where there is none yet, '|| echo' begins again at the top. (If this does not return,
-    'sudo' is waiting for a password: press Ctrl-C, enter 'sudo -v', and paste both lines again.)`;
-  await $`PID=$STARTED; while [ -e /proc/$PID ] && ! grep -q sleep /proc/$PID/comm; do PID=$(pgrep -nP $PID || echo $STARTED); done`;
+  say`Docker tells you: 'State.Pid' in 'docker inspect'. You know STARTED, which is 'unshare' and
+    stays outside. The process inside is its child: 'pgrep -P' prints the children of a process. If
+    there is none after five seconds, the log says why.`;
+  const looks = { changes: "nothing, it only looks" };
+  await $(
+    looks,
+  )`PID=$(sudo timeout 5 bash -c "until pgrep -P $STARTED; do sleep .1; done") || ! cat container.log`;
   say`A process has a number in every pid namespace from yours down to its own, and 'NSpid' lists
     them. STARTED has one. The process inside has two, and for itself it is process 1.`;
-  const started = await $`grep NSpid /proc/$STARTED/status`;
-  const sleeping = await $`grep NSpid /proc/$PID/status`;
+  const numbers = await $(looks)`sudo grep --no-filename NSpid /proc/{$STARTED,$PID}/status`;
+  const [started, sleeping] = numbers.stdout.split("\n").map(howMany);
   differ("'sleep' has one number more: its own pid namespace is one further down", {
-    "numbers of STARTED": howMany(started),
-    "numbers of PID": howMany(sleeping),
+    "numbers of STARTED": started,
+    "numbers of PID": sleeping,
   });
 
   await part`Join it`;
@@ -92,17 +94,15 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     stat -c %d:%i /
     cat /proc/1/comm
   `;
-  const target = await $({ changes: "nothing, it only reads" })`sudo ls -l /proc/$PID/ns`;
+  const target = await $(looks)`sudo ls -l /proc/$PID/ns`;
   same("the shell was in the five namespaces of 'sleep'", {
     "sleep, from outside": five(target.stdout),
     "the shell": five(inside("ls -l /proc/self/ns")),
   });
-  const first = inside("cat /proc/1/comm");
-  same("process 1 is 'sleep'", { "what was started": "sleep", "process 1": first });
+  same("process 1 is 'sleep'", { started: "sleep", "process 1": inside("cat /proc/1/comm") });
   const host = await $`hostname`;
   differ("the name is the container's", { host, container: inside("hostname") });
-  const root = inside("stat -c %d:%i /");
-  differ("and so is /", { "/ on the host": identity("/"), "/ in the shell": root });
+  differ("and so is /", { host: identity("/"), container: inside("stat -c %d:%i /") });
   say`That is the heart of 'docker exec': find the process, join its namespaces, start a program.
     (You needed --root and --wd because of the chroot. With '--container NAME' this chapter also
     joins a running Docker or Podman container, without them.)`;
@@ -118,9 +118,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $({ changes: "the container ends" })`sudo kill -9 "$PID"`;
 }
 
-/** How many numbers a line has printed. */
-function howMany({ stdout }: { stdout: string }) {
-  return stdout.match(/\d+/g)?.length.toString();
+/** How many numbers there are in a line. */
+function howMany(line: string) {
+  return line.match(/\d+/g)?.length.toString();
 }
 
 /** The inodes of the five namespaces that the container has of its own. */

@@ -106,7 +106,7 @@ export async function tell(
       takes every mount away. What belongs to the real root, such as the host's mounts, is out of
       reach.`;
   say`Everything happens in a directory of its own, which is removed at the end.`;
-  await $`WORK=$(mktemp -d -t by-hand.XXXXXX); cd "$WORK"`;
+  await $`WORK=$(mktemp -d --tmpdir by-hand.XXXXXX); cd "$WORK"`;
   await story(verbs, desk);
   await part`Leave nothing behind`;
   say`Never remove a directory with something mounted below it, because 'rm' would descend into it. So

@@ -14,8 +14,10 @@ async function startContainer({ say, $, rootfs }: Verbs, ...programs: string[]) 
   await $({
     changes: "a process that sleeps in namespaces of its own, with 'rootfs' as its /",
     undo: "by 'kill', when the challenge ends",
-  })`sudo unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc --root rootfs sleep 1d &> container.log & STARTED=$!`;
-  await $`PID=$STARTED; while [ -e /proc/$PID ] && ! grep -q sleep /proc/$PID/comm; do PID=$(pgrep -nP $PID || echo $STARTED); done; echo $PID`;
+  })`STARTED=$(sudo bash -c 'setsid unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc --root rootfs sleep 1d &> container.log & echo $!')`;
+  await $({
+    changes: "nothing, it only looks",
+  })`PID=$(sudo timeout 5 bash -c "until pgrep -P $STARTED; do sleep .1; done") || ! cat container.log; echo $PID`;
 }
 
 /** The container's own namespaces. What counts for pid is where a process's children are. */
