@@ -149,7 +149,7 @@ export function requireSilentSudo() {
  */
 async function requireNamespaces(shell: Shell) {
   const attempt = await shell.aside(
-    "LC_ALL=C sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc true",
+    "sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc true",
   );
   if (attempt.ok) return;
   const why = lacksSysAdmin()
@@ -189,7 +189,7 @@ export function whyNotRoot(refusal: string): string {
  */
 async function requireOverlay(shell: Shell) {
   const attempt = await shell.aside(
-    "mkdir try try/lower try/upper try/work try/merged; LC_ALL=C sudo unshare --mount mount -t overlay overlay -o lowerdir=try/lower,upperdir=try/upper,workdir=try/work try/merged",
+    "mkdir try try/lower try/upper try/work try/merged; sudo unshare --mount mount -t overlay overlay -o lowerdir=try/lower,upperdir=try/upper,workdir=try/work try/merged",
   );
   await shell.aside("sudo rm -rf --one-file-system try");
   if (attempt.ok) return;

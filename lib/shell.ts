@@ -25,7 +25,7 @@ export interface Shell {
    * @returns zx's own answer, whether the line succeeded or not
    */
   run(line: string, typed?: string[]): Promise<ProcessOutput>;
-  /** Runs one line beside the others; nothing of it is handed on. */
+  /** Runs one line beside the others, in English; nothing of it is handed on. */
   aside(line: string): Promise<ProcessOutput>;
   /** Runs one line whose input and output are the terminal. */
   atTerminal(line: string): Promise<ProcessOutput>;
@@ -85,9 +85,10 @@ export function openShell(directory: string, privilege: Privilege): Shell {
     },
 
     aside(line) {
-      return zx({ ...settings, cwd: directory, prefix: sudo, stdio: ["ignore", "pipe", "pipe"] })(
-        verbatim(line),
-      );
+      return zx({
+        ...{ ...settings, cwd: directory, env: { ...settings.env, LC_ALL: "C" }, prefix: sudo },
+        stdio: ["ignore", "pipe", "pipe"],
+      })(verbatim(line));
     },
 
     atTerminal(line) {
@@ -106,7 +107,7 @@ export function openShell(directory: string, privilege: Privilege): Shell {
       // Whoever presses Ctrl-C again and again does not interrupt a clean-up,
       // but may get bash before it has set its trap.
       let output = run(verbatim(line));
-      while (/^SIG(INT|HUP|TERM)$/.test(output.signal ?? "")) output = run(verbatim(line));
+      while (/^SIG(INT|QUIT|HUP|TERM)$/.test(output.signal ?? "")) output = run(verbatim(line));
       return output;
     },
   };
@@ -128,12 +129,12 @@ const carryOn = `. /dev/fd/3; trap '{ echo "cd \${PWD@Q}" && export -p; } > /dev
 export const asJob = (line: string) => `set -m\n${line}\nexit`;
 
 /**
- * Runs one line by itself, in no directory of ours, while node waits.
+ * Runs one line by itself, in English and in no directory of ours, while node waits.
  *
  * @returns zx's own answer, whether the line succeeded or not
  */
 export function tryOut(line: string): ProcessOutput {
-  return zx.sync({ ...base(readersEnvironment()), prefix: "" })(verbatim(line));
+  return zx.sync({ ...base({ ...readersEnvironment(), LC_ALL: "C" }), prefix: "" })(verbatim(line));
 }
 
 /**

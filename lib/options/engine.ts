@@ -90,7 +90,7 @@ function imageSource(image: Named): ForeignSource {
       await requireImage(engine, name, shell);
       const container = basename(shell.directory);
       await register(removal(engine, container), shell);
-      const listing = await shell.run(
+      const listing = await shell.aside(
         `set -o pipefail; ${make(image, container)} >&2 && ${command} export ${container} | ${listTar} --file - && ${command} rm ${container} >&2`,
       );
       if (!listing.ok)
@@ -216,7 +216,7 @@ function translate({ title, command }: Engine, complaint: string): string {
  */
 async function requireImage(engine: Engine, image: string, shell: Shell) {
   const { title, command } = engine;
-  const answer = await shell.run(`${command} image inspect ${image}`);
+  const answer = await shell.aside(`${command} image inspect ${image}`);
   if (answer.ok) return;
   throw new CannotStart(
     /no such|not known|not found/i.test(answer.stderr)

@@ -70,12 +70,12 @@ export function busybox(): ForeignSource {
       const remedy =
         "The package is busybox-static on Debian and Ubuntu, busybox on Fedora and Arch, busybox-static on Alpine.";
       if (!file) throw new CannotStart(`busybox is missing. ${remedy}`);
-      const answer = await shell.run(`ldd ${quote(file)}`);
+      const answer = await shell.aside(`ldd ${quote(file)}`);
       if (parseLdd(file, answer.stdall).length > 0)
         throw new CannotStart(
           `${file} needs libraries, and a root of BusyBox alone has none: it takes a static one. ${remedy}`,
         );
-      const { stdout } = await shell.run("busybox --list");
+      const { stdout } = await shell.aside("busybox --list");
       const names = stdout.split("\n").filter(Boolean);
       return names.map((name) => ({ type: "l", path: `bin/${name}` }));
     },
@@ -112,7 +112,7 @@ export function tarball(path: string): ForeignSource {
     async list(shell) {
       if (!statSync(file, { throwIfNoEntry: false })?.isFile())
         throw new CannotStart(`There is no file ${title}.`);
-      const { ok, stdout, stderr } = await shell.run(`${listTar} ${from}`);
+      const { ok, stdout, stderr } = await shell.aside(`${listTar} ${from}`);
       if (!ok) throw new CannotStart(whyUnreadable(title, stderr));
       if (!unpacker && !endsAsTarDoes(file)) throw new CannotStart(cut(title));
       return parseListing(stdout);
@@ -126,8 +126,8 @@ export function tarball(path: string): ForeignSource {
   };
 }
 
-/** The command that lists a tar: in English, one line for each file, names as they are. */
-export const listTar = "LC_ALL=C tar --list --verbose --quoting-style=escape --absolute-names";
+/** The command that lists a tar: one line for each file, names as they are. */
+export const listTar = "tar --list --verbose --quoting-style=escape --absolute-names";
 
 /** The command that unpacks a tar into a directory, as the user who runs it. */
 export const unpackTar = (directory: string) =>

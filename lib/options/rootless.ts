@@ -21,7 +21,7 @@ import { hangUp, openDirectory, signals, terminalIsGone, type Asked } from "../w
 export const sandbox =
   "setpriv --pdeathsig KILL unshare --user --map-root-user --mount --pid --fork --kill-child --mount-proc";
 
-const attempt = () => tryOut(`LC_ALL=C ${sandbox} true`);
+const attempt = () => tryOut(`${sandbox} true`);
 
 /** Says whether this would work for someone who cannot be root. */
 export function offer(): string {
