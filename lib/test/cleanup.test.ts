@@ -13,7 +13,7 @@ import {
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { clear } from "../cleanup.ts";
-import { askLdd, copyListed } from "../ldd.ts";
+import { askLdd, copyListed } from "../rootfs.ts";
 import { openShell } from "../shell.ts";
 import {
   leavesNothing,
@@ -168,4 +168,35 @@ describe("clear()", { skip: notRoot }, () => {
         tidy(tmp);
       }),
   );
+
+  for (const [kind, mount] of [
+    ["a bind mount", "sudo mount --bind root root"],
+    [
+      "an overlay",
+      'mkdir up wk; sudo mount -t overlay -o lowerdir="$PWD"/root,upperdir="$PWD"/up,workdir="$PWD"/wk o root',
+    ],
+  ] as const)
+    test(`ends a process whose root, by pivot_root, is ${kind}, and no other`, (t) =>
+      leavesNothing(async () => {
+        const { tmp, directory, shell, lines } = workDirectory();
+        await lines(
+          "mkdir root",
+          askLdd(["bash", "sleep"]),
+          copyListed("root"),
+          `mkdir root/old; ${mount}`,
+          // It has a copy of the mount, and its root is the host's.
+          'cd /; sudo unshare --mount sleep 1d &> /dev/null & cd "$TMPDIR"; OTHER=$!',
+          "until pgrep -f '^sleep 1d' -P $OTHER || grep -q sleep /proc/$OTHER/comm; do sleep .02; done",
+          "sudo unshare --mount bash -c 'cd root; pivot_root . old; cd /; exec sleep 1d' &> /dev/null & PIVOTED=$!",
+          "until pgrep -f '^sleep 1d' -P $PIVOTED || grep -q sleep /proc/$PIVOTED/comm; do sleep .02; done",
+          "sudo umount root; kill -0 $OTHER",
+        );
+        const other = (await shell.run("echo $OTHER")).stdout.trim();
+        t.after(() => shell.runSync(`sudo kill $(pgrep -P ${other}) ${other}`));
+        assert.equal(clear(directory, shell, mode === "sudo"), undefined);
+        assert.ok(!existsSync(directory));
+        assert.match(shell.runSync(`ps -o stat= -p ${other}`).stdout, /^[^Z]/);
+        shell.runSync(`sudo kill $(pgrep -P ${other}) ${other}`);
+        tidy(tmp);
+      }));
 });

@@ -1,19 +1,27 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { copyFileSync, existsSync, realpathSync } from "node:fs";
+import { once } from "node:events";
+import { copyFileSync, existsSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  children,
+  commandLine,
   elders,
+  everyone,
+  fileSystemOf,
   identity,
   mountsBelow,
   namespaces,
   namespaceTypes,
   parseNamespaces,
-  startTime,
+  parseMounts,
+  read,
+  readLink,
+  stat,
 } from "../kernel.ts";
-import { noOwnMounts, ownMounts, run, temporary, tidy, tsxEval } from "./testing.ts";
+import { noOwnMounts, ownMounts, run, temporary, tidy, tsxEval, until } from "./testing.ts";
 
 test("parseNamespaces() reads inode numbers when it gets the listing of ls", () => {
   const listing = `total 0
@@ -100,29 +108,80 @@ test("mountsBelow() has neither the directory itself nor its siblings", () => {
   assert.ok(!mountsBelow("/pro").includes("/proc"));
 });
 
-test("startTime() tells processes by their age, whatever their name", async () => {
+test("stat() tells processes by their age, whatever their name", async () => {
   const tmp = temporary();
-  // Its name is in the line that startTime() takes apart.
+  // Its name is in the line that stat() takes apart.
   const awkward = join(tmp, "a) b (c 1 2");
   copyFileSync(realpathSync("/bin/sleep"), awkward);
   await sleep(20);
   const child = spawn(awkward, ["1d"]);
   try {
-    const mine = startTime(process.pid);
-    assert.match(mine!, /^\d+$/);
-    assert.match(startTime(child.pid!)!, /^\d+$/);
-    assert.ok(Number(startTime(child.pid!)) > Number(mine));
-    assert.equal(startTime(child.pid!), startTime(child.pid!));
+    const [mine, other] = [stat(process.pid)!, stat(child.pid!)!];
+    assert.deepEqual([other.parent, other.session], [process.pid, mine.session]);
+    assert.equal(mine.identity, `${process.pid}.${mine.started}`);
+    assert.ok(other.started > mine.started);
+    assert.equal(other.identity, stat(child.pid!)!.identity);
+    await until(() => stat(child.pid!)!.name === "a) b (c 1 2");
   } finally {
     child.kill();
-    execFileSync("rm", [awkward]);
+    rmSync(awkward);
     tidy(tmp);
   }
 });
 
-test("startTime() is undefined when there is no such process", () => {
+test("stat() is undefined when there is no such process", () => {
   // One more than the highest pid that Linux gives.
-  assert.equal(startTime(2 ** 22 + 1), undefined);
+  assert.equal(stat(2 ** 22 + 1), undefined);
+});
+
+test("everyone() has the oldest first, and none that has ended", async () => {
+  const ended = spawn("true");
+  const child = spawn("sleep", ["1d"]);
+  try {
+    await once(ended, "exit");
+    const all = everyone();
+    assert.ok(all.every(({ started }, index) => index === 0 || started >= all[index - 1]!.started));
+    const pids = all.map(({ pid }) => pid);
+    assert.ok(pids.includes(1) && pids.includes(child.pid!) && !pids.includes(ended.pid!));
+  } finally {
+    child.kill();
+  }
+});
+
+test("commandLine() is one line, and children() has who was started", () => {
+  const child = spawn("sleep", ["1d"], { argv0: "a\nb" });
+  try {
+    assert.ok(children(process.pid).includes(child.pid!));
+    assert.match(commandLine(child.pid!), /^(a b 1d|\S*node .*)$/);
+  } finally {
+    child.kill();
+  }
+});
+
+test("parseMounts() reads every field of a line of mountinfo, and only such lines", () => {
+  const text = `PID TTY
+36 35 98:0 /mnt1\\040a /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+37 35 0:50 / /a\\134b ro - overlay o rw,lowerdir=/x\\072y:z,upperdir=u
+`;
+  assert.deepEqual(parseMounts(text), [
+    {
+      ...{ device: "98:0", root: "/mnt1 a", point: "/mnt2", options: ["rw", "noatime"] },
+      ...{ type: "ext3", superOptions: "rw,errors=continue" },
+    },
+    {
+      ...{ device: "0:50", root: "/", point: "/a\\b", options: ["ro"] },
+      ...{ type: "overlay", superOptions: "rw,lowerdir=/x:y:z,upperdir=u" },
+    },
+  ]);
+});
+
+test("fileSystemOf() is the last mount on the longest path", () => {
+  assert.equal(fileSystemOf("/proc/self").type, "proc");
+  assert.equal(fileSystemOf("/no/such/directory").point, "/");
+});
+
+test("read() and readLink() are empty when there is nothing to read", () => {
+  assert.deepEqual([read("/no/such/file"), readLink("/proc/1/nothing")], ["", ""]);
 });
 
 test("elders() has process 1, and not a child of this process", async () => {

@@ -1,262 +1,221 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import {
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
-import { parseListing, parseSource, requireContents } from "../rootfs.ts";
+import { test } from "node:test";
+import { askLdd, copyListed, hostPrograms, parseAnswers, parseLdd } from "../rootfs.ts";
 import { findProgram } from "../shell.ts";
-import {
-  cannotRun,
-  chapter,
-  leavesNothing,
-  missingTools,
-  ownMounts,
-  noOwnMounts,
-  run,
-  tsx,
-  file,
-} from "./testing.ts";
+import type { Verbs } from "../verbs.ts";
+import { missingTools, noOwnMounts, ownMounts, run, temporary } from "./testing.ts";
 
-const chapters = [
-  "chapters/01-chroot.ts",
-  "chapters/02-unshare.ts",
-  "chapters/03-nsenter.ts",
-  "chapters/04-overlay.ts",
-];
-const noBusybox = missingTools("busybox", "tar");
+const elf = "\x7fELF\x02\x01\x01";
 
-/** Where the archives are; and what must not be touched from there. */
-const directory = mkdtempSync(join(tmpdir(), "by-hand-tars."));
-const marker = join(directory, "marker");
-writeFileSync(marker, "untouched");
-after(() => rmSync(directory, { recursive: true }));
-
-interface Entry {
-  path: string;
-  /** As tar(5) has it: 0 a file, 1 a hard link, 2 a symbolic one, 3 a device. */
-  type?: "0" | "1" | "2" | "3";
-  link?: string;
-  content?: Buffer;
-}
-
-/** Writes a tar byte by byte, for tar itself would not make these. See tar(5). */
-function writeTar(name: string, entries: Entry[]): string {
-  const blocks = entries.flatMap(
-    ({ path, type = "0", link = "", content = Buffer.from("written") }) => {
-      const size = type === "0" ? content.length : 0;
-      const header = Buffer.alloc(512);
-      header.write(path, 0);
-      header.write("0000755\0", 100);
-      header.write("0000000\0".repeat(2), 108);
-      header.write(`${size.toString(8).padStart(11, "0")}\0`, 124);
-      header.write("00000000000\0", 136);
-      header.write(" ".repeat(8), 148);
-      header.write(type, 156);
-      header.write(link, 157);
-      header.write("ustar\x0000", 257);
-      header.write("0000001\0".repeat(2), 329);
-      const sum = header.reduce((total, byte) => total + byte, 0);
-      header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
-      const padding = Buffer.alloc((512 - (size % 512)) % 512);
-      return size > 0 ? [header, content, padding] : [header];
-    },
-  );
-  const tar = join(directory, name);
-  writeFileSync(tar, Buffer.concat([...blocks, Buffer.alloc(1024)]));
-  return tar;
-}
-
-/** A root file system that every chapter can be told with. */
-function busyboxRoot(): Entry[] {
-  const names = execFileSync("busybox", ["--list"], { encoding: "utf8" });
-  return [
-    {
-      path: "bin/busybox",
-      content: readFileSync(findProgram("busybox") ?? ""),
-    },
-    ...names
-      .split("\n")
-      .filter((name) => name && name !== "busybox")
-      .map((name) => ({ path: `bin/${name}`, type: "2", link: "busybox" }) as const),
-  ];
-}
-
-const root = noBusybox ? [] : busyboxRoot();
-const good = writeTar("good root's.tar", root);
-const walk = (path: string, source: string) =>
-  leavesNothing(() => run(chapter(path, "--yes", "--rootfs", source)));
-
-test("parseListing() reads what tar printed", () => {
-  const listing = `-rw-r--r-- 0/0               1 1970-01-01 00:00 ./a b -> c\\nd
-lrwxrwxrwx 0/0               0 1970-01-01 00:00 bin/sh -> busybox
-hrw-r--r-- 0/0               0 1970-01-01 00:00 other link to bin/sh
-crw-r--r-- 0/0             1,3 1970-01-01 00:00 ./dev/null
+test("parseLdd() lists libraries and loader when it is Debian's ldd", () => {
+  const answer = `\tlinux-vdso.so.1 (0x00007ffd2a5f2000)
+\tlibtinfo.so.6 => /lib/x86_64-linux-gnu/libtinfo.so.6 (0x00007f3b8b1f0000)
+\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f3b8b00f000)
+\t/lib64/ld-linux-x86-64.so.2 (0x00007f3b8b37a000)
 `;
-  assert.deepEqual(parseListing(listing), [
-    { type: "-", path: "./a b -> c\\nd" },
-    { type: "l", path: "bin/sh" },
-    { type: "h", path: "other" },
-    { type: "c", path: "./dev/null" },
+  assert.deepEqual(parseLdd("/usr/bin/bash", answer, elf), [
+    "/lib/x86_64-linux-gnu/libtinfo.so.6",
+    "/lib/x86_64-linux-gnu/libc.so.6",
+    "/lib64/ld-linux-x86-64.so.2",
   ]);
 });
 
-test("parseSource() refuses what is no source", () => {
-  const names = ["", "debian", "docker:", "podman:a b", "docker:-x", "a.zip"];
-  for (const name of names) assert.throws(() => parseSource(name, true), /--rootfs takes host/);
-  assert.equal(parseSource("host", true), undefined);
+test("parseLdd() lists libraries and loader when it is Fedora's ldd", () => {
+  const answer = `\tlinux-vdso.so.1 (0x00007f1d9c1c6000)
+\tlibselinux.so.1 => /lib64/libselinux.so.1 (0x00007f1d9c140000)
+\tlibcap.so.2 => /lib64/libcap.so.2 (0x00007f1d9c134000)
+\tlibc.so.6 => /lib64/libc.so.6 (0x00007f1d9bf43000)
+\tlibpcre2-8.so.0 => /lib64/libpcre2-8.so.0 (0x00007f1d9be90000)
+\t/lib64/ld-linux-x86-64.so.2 (0x00007f1d9c1c8000)
+`;
+  assert.deepEqual(parseLdd("/usr/bin/ls", answer, elf), [
+    "/lib64/libselinux.so.1",
+    "/lib64/libcap.so.2",
+    "/lib64/libc.so.6",
+    "/lib64/libpcre2-8.so.0",
+    "/lib64/ld-linux-x86-64.so.2",
+  ]);
 });
 
-test("requireContents() finds programs wherever a root has them", () => {
-  const members = ["./bin/sh", "usr/bin/ls", "./usr/local/sbin/ps"].map((path) => ({
-    type: "-",
-    path,
-  }));
-  requireContents("it", members, ["sh", "ls", "ps"], []);
-  assert.throws(
-    () => requireContents("it", members, ["sh", "stat", "cat"], []),
-    /^Error: it lacks what the chapter types in its root: stat, cat\./,
-  );
+test("parseLdd() lists both paths of the loader when it is Arch's ldd", () => {
+  const answer = `\tlinux-vdso.so.1 (0x00007e5b2b9c4000)
+\tlibreadline.so.8 => /usr/lib/libreadline.so.8 (0x00007e5b2b7f7000)
+\tlibc.so.6 => /usr/lib/libc.so.6 (0x00007e5b2b605000)
+\tlibncursesw.so.6 => /usr/lib/libncursesw.so.6 (0x00007e5b2b596000)
+\t/lib64/ld-linux-x86-64.so.2 => /usr/lib64/ld-linux-x86-64.so.2 (0x00007e5b2b9c6000)
+`;
+  assert.deepEqual(parseLdd("/usr/bin/bash", answer, elf), [
+    "/usr/lib/libreadline.so.8",
+    "/usr/lib/libc.so.6",
+    "/usr/lib/libncursesw.so.6",
+    "/lib64/ld-linux-x86-64.so.2",
+    "/usr/lib64/ld-linux-x86-64.so.2",
+  ]);
 });
 
-for (const path of chapters)
-  describe(path, { skip: cannotRun || noBusybox }, () => {
-    for (const source of ["busybox", good])
-      test(`--rootfs ${source} proves every claim`, async () => {
-        const { status, stdout, stderr } = await walk(path, source);
-        assert.equal(stderr, "");
-        assert.equal(status, 0);
-        assert.match(stdout, /^In (rootfs|base) goes /m);
-      });
+test("parseLdd() lists the loader once when it is musl's ldd, which has it twice", () => {
+  const answer = `\t/lib/ld-musl-x86_64.so.1 (0x7f5c1c5a1000)
+\tlibreadline.so.8 => /usr/lib/libreadline.so.8 (0x7f5c1c45d000)
+\tlibc.musl-x86_64.so.1 => /lib/ld-musl-x86_64.so.1 (0x7f5c1c5a1000)
+\tlibncursesw.so.6 => /usr/lib/libncursesw.so.6 (0x7f5c1c40b000)
+`;
+  assert.deepEqual(parseLdd("/bin/bash", answer, elf), [
+    "/lib/ld-musl-x86_64.so.1",
+    "/usr/lib/libreadline.so.8",
+    "/usr/lib/libncursesw.so.6",
+  ]);
+});
+
+test("parseLdd() lists libraries and loader when it is an arm64 machine", () => {
+  const answer = `\tlinux-vdso.so.1 (0x0000ffff9d5c6000)
+\tlibtinfo.so.6 => /lib/aarch64-linux-gnu/libtinfo.so.6 (0x0000ffff9d3e0000)
+\tlibc.so.6 => /lib/aarch64-linux-gnu/libc.so.6 (0x0000ffff9d230000)
+\t/lib/ld-linux-aarch64.so.1 (0x0000ffff9d589000)
+`;
+  assert.deepEqual(parseLdd("/bin/bash", answer, elf), [
+    "/lib/aarch64-linux-gnu/libtinfo.so.6",
+    "/lib/aarch64-linux-gnu/libc.so.6",
+    "/lib/ld-linux-aarch64.so.1",
+  ]);
+});
+
+for (const answer of [
+  "\tnot a dynamic executable\n",
+  "\tstatically linked\n",
+  "/lib/ld-musl-x86_64.so.1: /bin/true: Not a valid dynamic program\n",
+])
+  test(`parseLdd() lists nothing when ldd says "${answer.trim()}" of a static program`, () => {
+    assert.deepEqual(parseLdd("/bin/true", answer, elf), []);
   });
 
-for (const [ending, packer] of [
-  ["gz", "gzip"],
-  ["xz", "xz"],
-  ["zst", "zstd"],
+for (const answer of [
+  "\tnot a dynamic executable\n",
+  "/lib/ld-musl-x86_64.so.1: /usr/bin/ldd: Not a valid dynamic program\n",
+]) {
+  test(`parseLdd() names the interpreter when ldd says "${answer.trim()}" of a script`, () => {
+    const head = "#! /bin/sh -e\n# A script.\n";
+    assert.throws(
+      () => parseLdd("/usr/bin/ldd", answer, head),
+      /^Error: \/usr\/bin\/ldd .*\bscript\b.* \/bin\/sh\b/,
+    );
+  });
+
+  test(`parseLdd() names the file when ldd says "${answer.trim()}" of a text`, () => {
+    assert.throws(
+      () => parseLdd("/etc/hostname", answer, "by-hand\n"),
+      /^Error: \/etc\/hostname is not a program/,
+    );
+  });
+}
+
+for (const [libc, answer] of [
+  [
+    "glibc's",
+    `\tlinux-vdso.so.1 (0x00007ffe6b5d1000)
+\tlibgone.so.3 => not found
+\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f1f0f7b4000)
+\t/lib64/ld-linux-x86-64.so.2 (0x00007f1f0f9a5000)
+`,
+  ],
+  [
+    "musl's",
+    `\t/lib/ld-musl-x86_64.so.1 (0x7f0e3f1c2000)
+\tlibc.musl-x86_64.so.1 => /lib/ld-musl-x86_64.so.1 (0x7f0e3f1c2000)
+Error loading shared library libgone.so.3: No such file or directory (needed by /opt/app)
+Error relocating /opt/app: gone: symbol not found
+`,
+  ],
 ] as const)
-  describe(
-    `--rootfs PATH.tar.${ending}`,
-    { skip: cannotRun || noBusybox || missingTools(packer) },
-    () => {
-      const packed = `${good}.${ending}`;
-      test("is unpacked", async () => {
-        execFileSync(packer, ["-k", good]);
-        assert.equal((await walk(chapters[1]!, packed)).status, 0);
-      });
-      test("is refused when its end is missing", async () => {
-        truncateSync(packed, 100_000);
-        const { status, stderr } = await walk(chapters[1]!, packed);
-        assert.equal(status, 2);
-        assert.match(stderr, /is truncated/);
-      });
-    },
+  test(`parseLdd() names program and library when one is not found, in ${libc} words`, () => {
+    assert.throws(
+      () => parseLdd("/opt/app", answer, elf),
+      /^Error: \/opt\/app .*\blibgone\.so\.3\b/,
+    );
+  });
+
+for (const unfit of [
+  "error while loading shared libraries: /lib/x86_64-linux-gnu/libc.so: invalid ELF header",
+  "/lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found",
+])
+  test(`parseLdd() names the program when ldd says "${unfit}"`, () => {
+    const answer = `/opt/app: ${unfit} (required by /opt/app)\n\tlibc.so.6 => /lib/libc.so.6 (0x00007f1f0f7b4000)\n`;
+    assert.throws(
+      () => parseLdd("/opt/app", answer, elf),
+      ({ message }: Error) => message.startsWith("/opt/app ") && message.includes(unfit),
+    );
+  });
+
+test("parseAnswers() tells the answers for several programs apart", () => {
+  const printed = `ldd /usr/bin/cat
+\tlibc.so.6 => /lib64/libc.so.6 (0x00007f3f4c800000)
+\t/lib64/ld-linux-x86-64.so.2 (0x00007f3f4cb6f000)
+ldd /usr/bin/ls
+\tlibcap.so.2 => /lib64/libcap.so.2 (0x00007f1d9c134000)
+\tlibc.so.6 => /lib64/libc.so.6 (0x00007f1d9bf43000)
+\t/lib64/ld-linux-x86-64.so.2 (0x00007f1d9c1c8000)
+`;
+  assert.deepEqual(
+    parseAnswers(printed),
+    new Map([
+      ["/usr/bin/cat", ["/lib64/libc.so.6", "/lib64/ld-linux-x86-64.so.2"]],
+      ["/usr/bin/ls", ["/lib64/libcap.so.2", "/lib64/libc.so.6", "/lib64/ld-linux-x86-64.so.2"]],
+    ]),
   );
-
-test("--print quotes the path of a tar", async () => {
-  const { stdout } = await run(chapter(chapters[1]!, "--print", "--rootfs", "$(touch x)'\n.tar"));
-  assert.match(stdout, /--file \$'\S*\/\$\(touch x\)\\'\\n\.tar'$/m);
-  assert.equal((await run(["bash", "-n"], { input: stdout })).status, 0);
-});
-
-describe("A chapter refuses, before its first step,", { skip: cannotRun || noBusybox }, () => {
-  const cut = writeTar("cut.tar", root);
-  truncateSync(cut, 1_000_000);
-  const text = join(directory, "text.tar");
-  writeFileSync(text, "Hello");
-
-  const refused: [what: string, source: string, why: RegExp, path?: string][] = [
-    ["a tar that is truncated", cut, /^cut\.tar is truncated/m],
-    ["a text", text, /^text\.tar is not a tar archive/m],
-    ["no file", join(directory, "no.tar"), /^There is no file no\.tar/m],
-    [
-      "a tar without its programs",
-      writeTar("bare.tar", [{ path: "bin/sh" }, { path: "bin/ls" }]),
-      /^bare\.tar lacks what the chapter types in its root: cat, hostname, ps\./m,
-    ],
-    [
-      "a path with ..",
-      writeTar("up.tar", [...root, { path: "../../marker" }]),
-      /^up\.tar holds \.\.\/\.\.\/marker, a path that leads out/m,
-    ],
-    [
-      "an absolute path",
-      writeTar("absolute.tar", [...root, { path: marker }]),
-      /^absolute\.tar holds \/\S+marker, a path that leads out/m,
-    ],
-    [
-      "a device",
-      writeTar("device.tar", [...root, { path: "tmp/null", type: "3" }]),
-      /^device\.tar holds the device tmp\/null/m,
-    ],
-    [
-      "a root with a file that it will write",
-      writeTar("taken.tar", [...root, { path: "greeting", type: "2", link: marker }]),
-      /^taken\.tar holds a \/greeting/m,
-      chapters[3],
-    ],
-    ["what is no source", "debian", /^--rootfs takes host, busybox/m],
-  ];
-  for (const [what, source, why, path = chapters[1]!] of refused)
-    test(what, async () => {
-      const { status, stdout, stderr } = await walk(path, source);
-      assert.match(stderr, why);
-      assert.equal(stderr.trim().split("\n").length, 1);
-      assert.equal(status, 2);
-      assert.doesNotMatch(stdout, /^WORK=/m);
-      assert.equal(readFileSync(marker, "utf8"), "untouched");
-    });
-});
-
-describe("Nothing is written outside", { skip: cannotRun || noBusybox }, () => {
-  test("by a tar with devices below dev", async () => {
-    const tar = writeTar("dev.tar", [
-      ...root,
-      { path: "dev/null", type: "3" },
-      { path: "./dev/zero", type: "3" },
-    ]);
-    const { status, stdout } = await walk(chapters[1]!, tar);
-    assert.equal(status, 0);
-    assert.doesNotMatch(stdout, /mknod/);
-  });
-
-  test("by a tar that goes through links of its own", async () => {
-    const tar = writeTar("links.tar", [
-      ...root,
-      { path: "out", type: "2", link: directory },
-      { path: "out/marker" },
-      { path: "up", type: "2", link: "../../../../.." },
-      { path: `up${marker}` },
-      { path: "hard", type: "1", link: marker },
-      { path: "hard" },
-    ]);
-    const before = readdirSync(directory);
-    const { status } = await walk(chapters[1]!, tar);
-    assert.equal(status, 1);
-    assert.equal(readFileSync(marker, "utf8"), "untouched");
-    assert.deepEqual(readdirSync(directory), before);
-  });
 });
 
 test(
-  "A disk that is too small is named, and everything undone",
-  { skip: cannotRun || noBusybox || noOwnMounts },
+  "parseAnswers() finds files that exist when askLdd()'s line is run here",
+  { skip: missingTools("ldd", "xargs", "tee") },
   async () => {
-    const [program = "", ...rest] = tsx(...[file(chapters[1]!), "--yes", "--rootfs", good]);
-    const script = `mount -t tmpfs -o size=2m none /mnt && TMPDIR=/mnt "$@"; status=$?; find /mnt -name 'by-hand.*'; exit $status`;
-    const { status, stdout, stderr } = await leavesNothing(() =>
-      run([...ownMounts, "bash", "-c", script, "bash", program, ...rest]),
+    const cwd = temporary();
+    const line = `${askLdd(["bash", "ls"])}; rm libraries.txt`;
+    const { stdout } = await run(["bash", "-c", line], { cwd, tmp: cwd });
+    const answers = parseAnswers(stdout);
+    assert.deepEqual(
+      [...answers.keys()].map((program) => program.replace(/.*\//, "")),
+      ["bash", "ls"],
     );
-    assert.equal(status, 1);
-    assert.match(stderr, /^The disk that \/mnt\S+ is on is full\./m);
-    assert.match(stderr, /^Everything that was done so far is undone\.$/m);
-    assert.doesNotMatch(stdout, /^\/mnt/m);
+    for (const [program, files] of answers) {
+      assert.notEqual(files.length, 0);
+      for (const file of [program, ...files]) assert.ok(existsSync(file), file);
+    }
   },
 );
+
+test(
+  "a program that was built with musl starts in a root, copied by askLdd() and copyListed()",
+  { skip: missingTools("musl-gcc", "chroot") || noOwnMounts },
+  async () => {
+    const cwd = temporary();
+    const bash = (line: string) => run(["bash", "-c", line], { cwd, tmp: cwd });
+    // Under the name ldd, musl's loader is its ldd.
+    const built = await bash(`set -e; mkdir bin rootfs; export PATH=$PWD/bin:$PATH
+      echo 'int puts(const char *); int main(void) { return puts("started") < 0; }' > hello.c
+      musl-gcc -o bin/hello hello.c; ln -s /lib/ld-musl-*.so.1 bin/ldd
+      ${askLdd(["hello"])}; ${copyListed("rootfs")}`);
+    assert.equal(built.status, 0, built.stderr);
+    const answers = parseAnswers(built.stdout);
+    assert.match(String([...answers]), /^\S+\/bin\/hello,\/lib\/ld-musl-\w+\.so\.1$/);
+    const started = await run([
+      ...ownMounts,
+      findProgram("chroot")!,
+      join(cwd, "rootfs"),
+      join(cwd, "bin/hello"),
+    ]);
+    assert.equal(started.stdout, "started\n", started.stderr);
+    await bash("rm -r -- *");
+  },
+);
+
+test("hostPrograms() copies nothing when ldd did not find a library", async () => {
+  const lines: string[] = [];
+  const $ = (async (strings: TemplateStringsArray, ...values: string[]) => {
+    lines.push(String.raw(strings, ...values));
+    return { stdout: "ldd /opt/app\n\tlibgone.so.3 => not found\n" };
+  }) as unknown as Verbs["$"];
+  const say = () => {};
+  await assert.rejects(hostPrograms("app").fill("root", { $, say }), /libgone\.so\.3/);
+  assert.deepEqual(lines, ["mkdir -p root/proc", askLdd(["app"])]);
+});

@@ -1,0 +1,262 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { parseListing, parseSource, requireContents } from "../rootfs.ts";
+import { findProgram } from "../shell.ts";
+import {
+  cannotRun,
+  chapter,
+  leavesNothing,
+  missingTools,
+  ownMounts,
+  noOwnMounts,
+  run,
+  tsx,
+  file,
+} from "./testing.ts";
+
+const chapters = [
+  "chapters/01-chroot.ts",
+  "chapters/02-unshare.ts",
+  "chapters/03-nsenter.ts",
+  "chapters/04-overlay.ts",
+];
+const noBusybox = missingTools("busybox", "tar");
+
+/** Where the archives are; and what must not be touched from there. */
+const directory = mkdtempSync(join(tmpdir(), "by-hand-tars."));
+const marker = join(directory, "marker");
+writeFileSync(marker, "untouched");
+after(() => rmSync(directory, { recursive: true }));
+
+interface Entry {
+  path: string;
+  /** As tar(5) has it: 0 a file, 1 a hard link, 2 a symbolic one, 3 a device. */
+  type?: "0" | "1" | "2" | "3";
+  link?: string;
+  content?: Buffer;
+}
+
+/** Writes a tar byte by byte, for tar itself would not make these. See tar(5). */
+function writeTar(name: string, entries: Entry[]): string {
+  const blocks = entries.flatMap(
+    ({ path, type = "0", link = "", content = Buffer.from("written") }) => {
+      const size = type === "0" ? content.length : 0;
+      const header = Buffer.alloc(512);
+      header.write(path, 0);
+      header.write("0000755\0", 100);
+      header.write("0000000\0".repeat(2), 108);
+      header.write(`${size.toString(8).padStart(11, "0")}\0`, 124);
+      header.write("00000000000\0", 136);
+      header.write(" ".repeat(8), 148);
+      header.write(type, 156);
+      header.write(link, 157);
+      header.write("ustar\x0000", 257);
+      header.write("0000001\0".repeat(2), 329);
+      const sum = header.reduce((total, byte) => total + byte, 0);
+      header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+      const padding = Buffer.alloc((512 - (size % 512)) % 512);
+      return size > 0 ? [header, content, padding] : [header];
+    },
+  );
+  const tar = join(directory, name);
+  writeFileSync(tar, Buffer.concat([...blocks, Buffer.alloc(1024)]));
+  return tar;
+}
+
+/** A root file system that every chapter can be told with. */
+function busyboxRoot(): Entry[] {
+  const names = execFileSync("busybox", ["--list"], { encoding: "utf8" });
+  return [
+    {
+      path: "bin/busybox",
+      content: readFileSync(findProgram("busybox") ?? ""),
+    },
+    ...names
+      .split("\n")
+      .filter((name) => name && name !== "busybox")
+      .map((name) => ({ path: `bin/${name}`, type: "2", link: "busybox" }) as const),
+  ];
+}
+
+const root = noBusybox ? [] : busyboxRoot();
+const good = writeTar("good root's.tar", root);
+const walk = (path: string, source: string) =>
+  leavesNothing(() => run(chapter(path, "--yes", "--rootfs", source)));
+
+test("parseListing() reads what tar printed", () => {
+  const listing = `-rw-r--r-- 0/0               1 1970-01-01 00:00 ./a b -> c\\nd
+lrwxrwxrwx 0/0               0 1970-01-01 00:00 bin/sh -> busybox
+hrw-r--r-- 0/0               0 1970-01-01 00:00 other link to bin/sh
+crw-r--r-- 0/0             1,3 1970-01-01 00:00 ./dev/null
+`;
+  assert.deepEqual(parseListing(listing), [
+    { type: "-", path: "./a b -> c\\nd" },
+    { type: "l", path: "bin/sh" },
+    { type: "h", path: "other" },
+    { type: "c", path: "./dev/null" },
+  ]);
+});
+
+test("parseSource() refuses what is no source", () => {
+  const names = ["", "debian", "docker:", "podman:a b", "docker:-x", "a.zip"];
+  for (const name of names) assert.throws(() => parseSource(name, true), /--rootfs takes host/);
+  assert.equal(parseSource("host", true), undefined);
+});
+
+test("requireContents() finds programs wherever a root has them", () => {
+  const members = ["./bin/sh", "usr/bin/ls", "./usr/local/sbin/ps"].map((path) => ({
+    type: "-",
+    path,
+  }));
+  requireContents("it", members, ["sh", "ls", "ps"], []);
+  assert.throws(
+    () => requireContents("it", members, ["sh", "stat", "cat"], []),
+    /^Error: it lacks what the chapter types in its root: stat, cat\./,
+  );
+});
+
+for (const path of chapters)
+  describe(path, { skip: cannotRun || noBusybox }, () => {
+    for (const source of ["busybox", good])
+      test(`--rootfs ${source} proves every claim`, async () => {
+        const { status, stdout, stderr } = await walk(path, source);
+        assert.equal(stderr, "");
+        assert.equal(status, 0);
+        assert.match(stdout, /^In (rootfs|base) goes /m);
+      });
+  });
+
+for (const [ending, packer] of [
+  ["gz", "gzip"],
+  ["xz", "xz"],
+  ["zst", "zstd"],
+] as const)
+  describe(
+    `--rootfs PATH.tar.${ending}`,
+    { skip: cannotRun || noBusybox || missingTools(packer) },
+    () => {
+      const packed = `${good}.${ending}`;
+      test("is unpacked", async () => {
+        execFileSync(packer, ["-k", good]);
+        assert.equal((await walk(chapters[1]!, packed)).status, 0);
+      });
+      test("is refused when its end is missing", async () => {
+        truncateSync(packed, 100_000);
+        const { status, stderr } = await walk(chapters[1]!, packed);
+        assert.equal(status, 2);
+        assert.match(stderr, /is truncated/);
+      });
+    },
+  );
+
+test("--print quotes the path of a tar", async () => {
+  const { stdout } = await run(chapter(chapters[1]!, "--print", "--rootfs", "$(touch x)'\n.tar"));
+  assert.match(stdout, /--file \$'\S*\/\$\(touch x\)\\'\\n\.tar'$/m);
+  assert.equal((await run(["bash", "-n"], { input: stdout })).status, 0);
+});
+
+describe("A chapter refuses, before its first step,", { skip: cannotRun || noBusybox }, () => {
+  const cut = writeTar("cut.tar", root);
+  truncateSync(cut, 1_000_000);
+  const text = join(directory, "text.tar");
+  writeFileSync(text, "Hello");
+
+  const refused: [what: string, source: string, why: RegExp, path?: string][] = [
+    ["a tar that is truncated", cut, /^cut\.tar is truncated/m],
+    ["a text", text, /^text\.tar is not a tar archive/m],
+    ["no file", join(directory, "no.tar"), /^There is no file no\.tar/m],
+    [
+      "a tar without its programs",
+      writeTar("bare.tar", [{ path: "bin/sh" }, { path: "bin/ls" }]),
+      /^bare\.tar lacks what the chapter types in its root: cat, hostname, ps\./m,
+    ],
+    [
+      "a path with ..",
+      writeTar("up.tar", [...root, { path: "../../marker" }]),
+      /^up\.tar holds \.\.\/\.\.\/marker, a path that leads out/m,
+    ],
+    [
+      "an absolute path",
+      writeTar("absolute.tar", [...root, { path: marker }]),
+      /^absolute\.tar holds \/\S+marker, a path that leads out/m,
+    ],
+    [
+      "a device",
+      writeTar("device.tar", [...root, { path: "tmp/null", type: "3" }]),
+      /^device\.tar holds the device tmp\/null/m,
+    ],
+    [
+      "a root with a file that it will write",
+      writeTar("taken.tar", [...root, { path: "greeting", type: "2", link: marker }]),
+      /^taken\.tar holds a \/greeting/m,
+      chapters[3],
+    ],
+    ["what is no source", "debian", /^--rootfs takes host, busybox/m],
+  ];
+  for (const [what, source, why, path = chapters[1]!] of refused)
+    test(what, async () => {
+      const { status, stdout, stderr } = await walk(path, source);
+      assert.match(stderr, why);
+      assert.equal(stderr.trim().split("\n").length, 1);
+      assert.equal(status, 2);
+      assert.doesNotMatch(stdout, /^WORK=/m);
+      assert.equal(readFileSync(marker, "utf8"), "untouched");
+    });
+});
+
+describe("Nothing is written outside", { skip: cannotRun || noBusybox }, () => {
+  test("by a tar with devices below dev", async () => {
+    const tar = writeTar("dev.tar", [
+      ...root,
+      { path: "dev/null", type: "3" },
+      { path: "./dev/zero", type: "3" },
+    ]);
+    const { status, stdout } = await walk(chapters[1]!, tar);
+    assert.equal(status, 0);
+    assert.doesNotMatch(stdout, /mknod/);
+  });
+
+  test("by a tar that goes through links of its own", async () => {
+    const tar = writeTar("links.tar", [
+      ...root,
+      { path: "out", type: "2", link: directory },
+      { path: "out/marker" },
+      { path: "up", type: "2", link: "../../../../.." },
+      { path: `up${marker}` },
+      { path: "hard", type: "1", link: marker },
+      { path: "hard" },
+    ]);
+    const before = readdirSync(directory);
+    const { status } = await walk(chapters[1]!, tar);
+    assert.equal(status, 1);
+    assert.equal(readFileSync(marker, "utf8"), "untouched");
+    assert.deepEqual(readdirSync(directory), before);
+  });
+});
+
+test(
+  "A disk that is too small is named, and everything undone",
+  { skip: cannotRun || noBusybox || noOwnMounts },
+  async () => {
+    const [program = "", ...rest] = tsx(...[file(chapters[1]!), "--yes", "--rootfs", good]);
+    const script = `mount -t tmpfs -o size=2m none /mnt && TMPDIR=/mnt "$@"; status=$?; find /mnt -name 'by-hand.*'; exit $status`;
+    const { status, stdout, stderr } = await leavesNothing(() =>
+      run([...ownMounts, "bash", "-c", script, "bash", program, ...rest]),
+    );
+    assert.equal(status, 1);
+    assert.match(stderr, /^The disk that \/mnt\S+ is on is full\./m);
+    assert.match(stderr, /^Everything that was done so far is undone\.$/m);
+    assert.doesNotMatch(stdout, /^\/mnt/m);
+  },
+);
