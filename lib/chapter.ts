@@ -12,7 +12,7 @@ import { challengeFile, nextChapter, readHeader, type Header } from "./header.ts
 import { screen, script } from "./pages.ts";
 import { CannotStart, NoRoot, requireLinux, requireTools } from "./preflight.ts";
 import { forScreen } from "./prose.ts";
-import { complain, print, Stopped, wrap } from "./screen.ts";
+import { complain, endWithReader, print, Stopped, wrap } from "./screen.ts";
 import { nobody } from "./tell.ts";
 import type { Story } from "./verbs.ts";
 import { tell, walk, type Asked, type Lesson, type Rehearsal } from "./walk.ts";
@@ -62,9 +62,7 @@ Exit status
  *   without running anything
  */
 export async function chapter(url: string, story: Story): Promise<void> {
-  for (const stream of [process.stdin, process.stdout, process.stderr])
-    // EPIPE: the reader of our output is gone. EIO: the terminal is.
-    stream.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EIO" ? 129 : 1));
+  endWithReader();
   try {
     await start(url, story);
   } catch (error) {

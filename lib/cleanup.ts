@@ -16,8 +16,8 @@ import {
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { quote } from "zx/core";
-import { mountsBelow, stat } from "./kernel.ts";
-import type { Shell } from "./shell.ts";
+import { commandLine, mountsBelow, stat } from "./kernel.ts";
+import { mark, type Shell } from "./shell.ts";
 
 /** Where directories of ours are made, without links in its path, as mountinfo has it. */
 const temp = () => realpathSync(tmpdir());
@@ -73,20 +73,22 @@ export function registered(directory: string): string[] {
 }
 
 /**
- * Clears a work directory: runs the lines that undo what was made elsewhere, ends the processes that live in it (their root or their working directory is below
- * it), unmounts what is mounted below it, latest first, and removes it without
- * crossing into another file system.
+ * Clears a work directory: ends the chapter's processes in it, runs the lines that undo what was
+ * made elsewhere, unmounts what is mounted below it, latest first, and removes it without crossing
+ * into another file system. Who came there by themselves is asked to leave (SIGHUP), no more.
  *
  * @param sudo whether root is needed for what was done in there
- * @returns undefined if it is gone, else a sentence that says what is left and
- *   how to remove it by hand. While one mount is left, nothing is removed.
+ * @returns undefined if it is gone, else a sentence that says what is left and how to remove it by
+ *   hand. While one mount or one stranger is left, nothing is removed.
  */
 export function clear(directory: string, shell: Shell, sudo: boolean): string | undefined {
   const asRoot = sudo ? silentSudo() : "";
+  const look = findResidents(directory, asRoot);
+  const pids = (text: string) => (text.match(/\d+/g) ?? []).map(Number);
 
   // What is killed may have started others meanwhile, so look again.
-  shell.runSync(
-    `for round in {1..20}; do pids=$(${findResidents(directory, asRoot)}); [ "$pids" ] || break; ${asRoot}kill -9 $pids; done`,
+  const { stdout: strangers } = shell.runSync(
+    `for round in {1..20}; do ${look}; [ "$ours" ] || break; ${asRoot}kill -9 $ours; done; echo $others`,
   );
   for (const line of registered(directory)) {
     const silent = line.replaceAll("sudo ", silentSudo());
@@ -103,6 +105,15 @@ export function clear(directory: string, shell: Shell, sudo: boolean): string | 
   if (mounts.length > 0)
     return `Still mounted, so nothing was removed: ${mounts.join(", ")}. Unmount it, then remove ${directory}.`;
 
+  if (pids(strangers).length > 0) {
+    const { stdout } = shell.runSync(
+      `${asRoot}kill -HUP ${pids(strangers).join(" ")}; for round in {1..20}; do ${look}; [ "$others" ] || break; sleep .05; done; echo $others`,
+    );
+    const stay = pids(stdout).map((pid) => `${pid} (${commandLine(pid)})`);
+    if (stay.length > 0)
+      return `Someone else is in ${directory}, so it was not removed: process ${stay.join(", ")}. End that, then remove it.`;
+  }
+
   // An overlay's work directory has mode 000: its owner may open it, but must.
   const open = `find ${quote(directory)} -xdev -type d ! -perm -u=rwx -exec chmod u+rwx {} ';' 2>/dev/null; `;
   shell.runSync(`${sudo ? "" : open}${asRoot}rm -rf --one-file-system ${quote(directory)}`);
@@ -113,26 +124,33 @@ export function clear(directory: string, shell: Shell, sudo: boolean): string | 
 /** sudo for a clean-up: where no terminal is, nobody can answer it, so it must not ask. */
 const silentSudo = () => (process.stdin.isTTY ? "sudo " : "sudo -n ");
 
-/** The processes, as pids, whose root or working directory is in a directory of ours. */
-export function residents(directory: string, shell: Shell, asRoot: string): number[] {
-  const found = shell.runSync(findResidents(directory, asRoot));
-  return (found.stdout.match(/\d+/g) ?? []).map(Number);
+/** Who lives in a directory of ours, as pids: the chapter's processes, and others. */
+export function residents(directory: string, shell: Shell, asRoot: string) {
+  const { stdout } = shell.runSync(`${findResidents(directory, asRoot)}; echo "$ours/$others"`);
+  const [ours = [], others = []] = stdout
+    .split("/")
+    .map((pids) => (pids.match(/\d+/g) ?? []).map(Number));
+  return { ours, others };
 }
 
 /**
- * The line that prints the pids of {@link residents}.
+ * The line that sets `ours` and `others` to the pids of who lives in a directory of ours.
  *
- * After pivot_root both read / from outside. Then it is the mount on a process's /
- * that names the directory. Others' mounts do not count: whoever was started
- * meanwhile in a mount namespace of its own may have a copy of ours.
+ * Ours is whose / is in it: by chroot; or after pivot_root, when links read / from outside, by the
+ * mount on its /. (Other mounts do not count: whoever was started meanwhile in a mount namespace of
+ * its own may have a copy of ours.) And ours is whose working directory is in it, if a line of the
+ * chapter's has started it: those hand down {@link mark}, or TMPDIR. All others came by themselves,
+ * such as a shell or an editor in another terminal.
  */
 function findResidents(directory: string, asRoot: string): string {
   // Where /proc hides other users' processes (hidepid), only root's own find sees them all.
   const files = asRoot
-    ? "/proc -mindepth 2 -maxdepth 2 '(' -name root -o -name cwd -o -name mountinfo ')'"
-    : "/proc/[0-9]*/root /proc/[0-9]*/cwd /proc/[0-9]*/mountinfo -maxdepth 0";
+    ? "/proc -mindepth 2 -maxdepth 2 '(' -name root -o -name cwd -o -name mountinfo -o -name environ ')'"
+    : "/proc/[0-9]*/{root,cwd,mountinfo,environ} -maxdepth 0";
   // Our directories' names are unique and free of glob characters; their parents' may not be.
   const name = basename(directory);
   const onRoot = `^([^ ]+ ){3}([^ ]*/${name}[^ ]* / |[^ ]+ / .*/${name})`;
-  return `${asRoot}find ${files} '(' -lname '*/${name}*' -print -o -name mountinfo -exec grep -slE '${onRoot}' {} + ')' 2>/dev/null | cut -d/ -f3 | sort -u`;
+  const marked = `^(${mark}=|TMPDIR=.*/)${name}`;
+  const found = `${asRoot}find ${files} '(' -lname '*/${name}*' -print -o -name mountinfo -exec grep -slE '${onRoot}' {} + -o -name environ -exec grep -slzE '${marked}' {} + ')' 2>/dev/null`;
+  return `declare -A has=(); while IFS=/ read -r _ _ pid file; do has[$pid]+=$file; done < <(${found}); ours= others=; for pid in "\${!has[@]}"; do case \${has[$pid]} in *root*|*mountinfo*|*cwd*environ*|*environ*cwd*) ours+=" $pid" ;; *cwd*) others+=" $pid" ;; esac; done`;
 }

@@ -3,47 +3,32 @@
  *
  * @run npm start
  */
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bold } from "kleur/colors";
 import { quote } from "zx/core";
-import { readHeader } from "./header.ts";
+import { chaptersIn, readHeader } from "./header.ts";
 import { runtime } from "./kernel.ts";
-import { pick, print, Stopped } from "./screen.ts";
+import { endWithReader, pick, print, Stopped } from "./screen.ts";
 import { asJob, handOver } from "./shell.ts";
 
 const directory = fileURLToPath(new URL("../chapters", import.meta.url));
-const chapters = readdirSync(directory)
-  .filter((name) => /^\d\d-[\w-]+\.ts$/.test(name))
-  .sort()
-  .map((name) => {
-    const file = join(directory, name);
-    return { file, ...readHeader(file) };
-  });
-
+const chapters = chaptersIn(directory).map((file) => ({ file, ...readHeader(file) }));
 const flags = process.argv.slice(2);
-if (flags.some((flag) => /^(-h|--help)$/.test(flag))) help();
-else if (process.stdin.isTTY && process.stdout.isTTY)
+endWithReader();
+
+if (process.stdin.isTTY && process.stdout.isTTY && !/^(-h|--help)$/m.test(flags.join("\n")))
   await browse().catch((error: unknown) => {
     if (!(error instanceof Stopped)) throw error;
   });
-else list();
-
-function help() {
-  print("npm start [-- options]\n");
-  print("Pick a chapter and walk it. Options are handed to the chapter;");
+else {
+  print("npm start [-- options]\n\nPick a chapter and walk it. Options are handed to the chapter;");
   print(`what there is: ${chapters[0]?.run} --help\n`);
-  list();
-}
-
-function list() {
   for (const { title, run } of chapters) print(`${title}\n    ${run}`);
 }
 
 /** Offers the chapters until the reader has had enough. */
 async function browse() {
-  print(bold("Containers by hand") + "\n");
+  print(bold("Containers by hand"));
   const options = [
     ...chapters.map(({ file, title }) => ({ value: file, label: title })),
     { value: "leave", label: "Leave" },
@@ -55,7 +40,6 @@ async function browse() {
     next = options.findIndex(({ value }) => value === picked);
     print();
     if (await walk(picked)) next++;
-    print();
   }
 }
 

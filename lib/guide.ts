@@ -108,13 +108,14 @@ export function guide(
   /** Offers to clear a directory that a killed chapter left. */
   async function recover(directory: string) {
     const { ok } = await shell.aside("sudo -n true");
-    const lives = residents(directory, shell, ok ? "sudo -n " : "");
+    const { ours, others } = residents(directory, shell, ok ? "sudo -n " : "");
     print("\n" + wrap("A chapter that was killed has left this behind:") + "\n");
     for (const line of [
       `directory  ${directory}`,
       ...mountsBelow(directory).map((point) => `mount      ${point}`),
       ...registered(directory).map((line) => `to be run  ${line}`),
-      ...lives.map((pid) => `process    ${pid} ${commandLine(pid)}`),
+      ...ours.map((pid) => `process    ${pid} ${commandLine(pid)}`),
+      ...others.map((pid) => `not of it  ${pid} ${commandLine(pid)}`),
     ])
       print(`  ${harmless(line)}`);
     if (ask) {

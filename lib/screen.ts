@@ -40,6 +40,13 @@ export const wrap = (text: string, indent = 0) =>
 /** A line that others wrote, which might move the cursor or retitle the window. */
 export const harmless = (line: string) => line.replace(/\t/g, "    ").replace(/\p{Cc}/gu, "?");
 
+/** Ends this process when nobody is left to read it. */
+export function endWithReader() {
+  for (const stream of [process.stdin, process.stdout, process.stderr])
+    // EPIPE: the reader of our output is gone. EIO: the terminal is.
+    stream.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EIO" ? 129 : 1));
+}
+
 /** Writes to standard error, if there is anyone left to read it. */
 export function complain(text: string) {
   // Names of files are in it, and what commands printed.

@@ -8,9 +8,15 @@
  * @see bash(1)
  */
 import { openSync, realpathSync, statSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { basename, isAbsolute, join } from "node:path";
 import { Readable } from "node:stream";
 import { $ as zx, quote, type Options, type ProcessOutput } from "zx/core";
+
+/**
+ * The variable by which a process is known that a line of ours has started, with the name of our
+ * directory. sudo drops TMPDIR, but keeps LC_* unless there is a / in it: sudoers(5), env_check.
+ */
+export const mark = "LC_BY_HAND";
 
 /** How a line that begins with `sudo` gets root: by sudo, or by being root already. */
 export type Privilege = "sudo" | "root";
@@ -48,8 +54,7 @@ export function openShell(directory: string, privilege: Privilege): Shell {
   const state = openSync(join(directory, "state"), "ax", 0o600);
   const settings = base({
     ...readersEnvironment(),
-    TMPDIR: directory,
-    PWD: directory,
+    ...{ TMPDIR: directory, PWD: directory, [mark]: basename(directory) },
   });
   const sudo = privilege === "root" ? 'sudo() { "$@"; }; ' : "";
 

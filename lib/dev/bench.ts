@@ -18,7 +18,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { cpus, release } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { spawn as spawnAtTerminal } from "@lydell/node-pty";
@@ -212,7 +212,7 @@ function crowded() {
   const crowd = mkdtempSync(join(directory, "crowd-"));
   const pids = run(
     bash(
-      `cd ${crowd}; for n in {1..20}; do mkdir m$n; mount -t tmpfs none m$n; done; for n in {1..5}; do sleep 1d >&- 2>&- & echo $!; done`,
+      `cd ${crowd}; export LC_BY_HAND=${basename(crowd)}; for n in {1..20}; do mkdir m$n; mount -t tmpfs none m$n; done; for n in {1..5}; do sleep 1d >&- 2>&- & echo $!; done`,
     ),
   );
   return { crowd, pids: pids.replaceAll("\n", " ") };
