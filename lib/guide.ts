@@ -18,20 +18,16 @@ export interface Tally {
   sudo: boolean;
 }
 
-/** Whether the chapter can run here: resolves if it can, and rejects if not. */
-interface Trial {
-  /** Tries it, if that has not begun; as root, without a question. */
-  ready(): Promise<void>;
-  /** Waits for what has begun. */
-  readySoFar(): Promise<void>;
-}
-
-/** @param ask whether there is a reader to ask; if not, every step is run */
+/**
+ * @param ask whether there is a reader to ask; if not, every step is run
+ * @param tried what is tried before the chapter needs it: resolves if all is well, and rejects if
+ *   the chapter cannot run here. `begin` says whether to begin with it if that has not been done.
+ */
 export function guide(
   shell: Shell,
   privilege: Privilege,
   ask: boolean,
-  { ready, readySoFar }: Trial,
+  tried: (begin: boolean) => Promise<void> | undefined,
 ) {
   const tally: Tally = { lines: 0, claims: 0, sudo: false };
 
@@ -64,7 +60,8 @@ export function guide(
     async pause() {
       if (!ask) return;
       await choose("Go on?", { on: "Go on" });
-      await readySoFar();
+      // Not before sudo has the password that it asks for.
+      await tried(false);
     },
 
     async agree(line, { changes, undo, undoneBy }, typed) {
@@ -84,7 +81,7 @@ export function guide(
         );
       if (privileged) {
         await authenticate();
-        await ready();
+        await tried(true);
       }
       if (undoneBy) await register(undoneBy, shell);
       if (choice === "type") {
@@ -107,8 +104,7 @@ export function guide(
 
   /** Offers to clear a directory that a killed chapter left. */
   async function recover(directory: string) {
-    const { ok } = await shell.aside("sudo -n true");
-    const { ours, others } = residents(directory, shell, ok ? "sudo -n " : "");
+    const { ours, others } = residents(directory, shell, tally.sudo ? "sudo -n " : "");
     print("\n" + wrap("A chapter that was killed has left this behind:") + "\n");
     for (const line of [
       `directory  ${directory}`,

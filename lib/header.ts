@@ -15,7 +15,7 @@ export interface Header {
   run: string;
   /** Its man pages, as one line. */
   see: string;
-  /** The tools that it takes: `nft (nftables)`, see {@link requireTools} in preflight.ts. */
+  /** The tools that it takes besides those that preflight.ts knows: `nft (nftables)`, see there. */
   needs: string[];
   /** What is tried before its first step: the names of {@link tries} in preflight.ts. */
   tries: string[];

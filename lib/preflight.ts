@@ -27,34 +27,33 @@ export class NoRoot extends CannotStart {}
 
 // ── Tools
 
-const everywhere = (name: string) => [name, name, name, name];
-const utilLinux = (alpine: string) => [...everywhere("util-linux").slice(1), alpine];
+/**
+ * A tool, and the package that has it: on Debian and Ubuntu, Fedora, Arch, Alpine.
+ *
+ * @param need `nft (nftables)`; `ps (procps, procps-ng, procps-ng, procps-ng)` where they differ;
+ *   `tar` where the package is called like the tool
+ */
+function parseNeed(need: string): [tool: string, packages: string[]] {
+  const [, tool = need, names = tool] = /^(\S+)(?: \((.*)\))?$/.exec(need) ?? [];
+  const list = names.split(/, */);
+  return [tool, list.length === 4 ? list : Array<string>(4).fill(list[0]!)];
+}
 
-/** The package that has a tool: on Debian and Ubuntu, Fedora, Arch, Alpine. */
-const packages: Record<string, string[]> = {
-  bash: everywhere("bash"),
-  unshare: utilLinux("util-linux-misc"),
-  nsenter: utilLinux("util-linux-misc"),
-  pivot_root: utilLinux("util-linux-misc"),
-  setpriv: utilLinux("setpriv"),
-  mount: ["mount", "util-linux", "util-linux", "mount"],
-  umount: ["mount", "util-linux", "util-linux", "umount"],
-  chroot: everywhere("coreutils"),
-  ps: ["procps", "procps-ng", "procps-ng", "procps-ng"],
-  pgrep: ["procps", "procps-ng", "procps-ng", "procps-ng"],
-  ip: ["iproute2", "iproute", "iproute2", "iproute2"],
-  ldd: ["libc-bin", "glibc-common", "glibc", "musl-utils"],
-  hostname: ["hostname", "hostname", "inetutils", "net-tools"],
-  find: everywhere("findutils"),
-  xargs: everywhere("findutils"),
-  rm: everywhere("coreutils"),
-  cp: everywhere("coreutils"),
-  stat: everywhere("coreutils"),
-  tar: everywhere("tar"),
-  gzip: everywhere("gzip"),
-  xz: ["xz-utils", "xz", "xz", "xz"],
-  zstd: everywhere("zstd"),
-};
+/** Tools that lines are known to use. */
+const known = new Map(
+  `bash; tar; gzip; zstd; xz (xz-utils, xz, xz, xz); find (findutils); xargs (findutils)
+  chroot (coreutils); rm (coreutils); cp (coreutils); stat (coreutils); timeout (coreutils)
+  unshare (util-linux, util-linux, util-linux, util-linux-misc); setsid (util-linux)
+  nsenter (util-linux, util-linux, util-linux, util-linux-misc)
+  pivot_root (util-linux, util-linux, util-linux, util-linux-misc)
+  setpriv (util-linux, util-linux, util-linux, setpriv)
+  mount (mount, util-linux, util-linux, mount); umount (mount, util-linux, util-linux, umount)
+  ps (procps, procps-ng, procps-ng, procps-ng); pgrep (procps, procps-ng, procps-ng, procps-ng)
+  ip (iproute2, iproute, iproute2, iproute2); ldd (libc-bin, glibc-common, glibc, musl-utils)
+  hostname (hostname, hostname, inetutils, net-tools)`
+    .split(/; |\n */)
+    .map(parseNeed),
+);
 
 /** Tools whose BusyBox namesakes lack options that lines and clean-up use. */
 const notBusyBox = /^(unshare|nsenter|setpriv|mount|umount|ps|pgrep|cp|rm|stat|find|xargs|tar)$/;
@@ -74,28 +73,21 @@ export function requireLinux() {
  * not do.
  *
  * @param lines the chapter's lines of shell: the tools that are known here are found in them
- * @param needs other tools: `nft`, or `nft (nftables)` with its package, or with one each on Debian
- *   and Ubuntu, Fedora, Arch, Alpine
+ * @param needs other tools, as for {@link parseNeed}
  * @param programs what it copies into its root file system
  */
 export function requireTools(lines: string[], needs: string[], programs: string[]) {
   const words = new Set(lines.flatMap((line) => line.match(/[\w-]+/g) ?? []));
-  const known = Object.keys(packages).filter((tool) => words.has(tool));
-  const declared = new Map(
-    needs.map((need) => {
-      const [, tool = need, names] = /^(\S+)(?: \((.*)\))?$/.exec(need) ?? [];
-      const list = names?.split(/, */) ?? packages[tool];
-      return [tool, list?.length === 1 ? everywhere(list[0]!) : list];
-    }),
-  );
+  const declared = new Map(needs.map(parseNeed));
+  const packages = new Map([...declared, ...known]);
+  const used = [...known.keys()].filter((tool) => words.has(tool));
   const path = searchPath();
-  const refusals = [...new Set([...always, ...known, ...declared.keys(), ...programs])].flatMap(
+  const refusals = [...new Set([...always, ...used, ...declared.keys(), ...programs])].flatMap(
     (tool) => {
       const why = complaint(tool, findProgram(tool, path), programs.includes(tool));
-      if (!why) return [];
-      const [debian, fedora, arch, alpine] = declared.get(tool) ?? packages[tool] ?? [];
-      const remedy = `The package is ${debian} on Debian and Ubuntu, ${fedora} on Fedora, ${arch} on Arch, ${alpine} on Alpine.`;
-      return debian ? `${why} ${remedy}` : why;
+      const [debian, fedora, arch, alpine] = packages.get(tool) ?? [];
+      if (!why || !debian) return why ?? [];
+      return `${why} The package is ${debian} on Debian and Ubuntu, ${fedora} on Fedora, ${arch} on Arch, ${alpine} on Alpine.`;
     },
   );
   if (refusals.length > 0) throw new CannotStart(refusals.join("\n"));
@@ -123,23 +115,21 @@ function isReadable(file: string): boolean {
 // ── Root
 
 /**
- * How lines with `sudo` get root here.
+ * How lines with `sudo` get root here, and whether that asks for no password.
  *
- * @throws NoRoot for a user who is not root and has no sudo
+ * @param ask whether there is a reader who could answer
+ * @throws NoRoot for a user who is not root and has no sudo, or whom nobody answers
  */
-export function findPrivilege(): Privilege {
-  if (process.getuid?.() === 0) return "root";
-  if (findProgram("sudo")) return "sudo";
-  throw new NoRoot("This chapter needs root: you are not root, and there is no sudo.");
-}
-
-/** Refuses when nobody is there to answer sudo, and sudo would ask. */
-export function requireSilentSudo() {
-  const sudo = tryOut("sudo -n true");
-  if (!sudo.ok)
+export function findPrivilege(ask: boolean): { privilege: Privilege; silent: boolean } {
+  if (process.getuid?.() === 0) return { privilege: "root", silent: true };
+  if (!findProgram("sudo"))
+    throw new NoRoot("This chapter needs root: you are not root, and there is no sudo.");
+  const { ok, stderr } = tryOut("sudo -n true");
+  if (!ok && !ask)
     throw new NoRoot(
-      `This chapter needs root, and with --yes nobody answers sudo, which says: ${sudo.stderr.trim()}. Run \`sudo -v\` first, or leave out --yes.`,
+      `This chapter needs root, and with --yes nobody answers sudo, which says: ${stderr.trim()}. Run \`sudo -v\` first, or leave out --yes.`,
     );
+  return { privilege: "sudo", silent: ok };
 }
 
 /**

@@ -160,21 +160,11 @@ function base(env: NodeJS.ProcessEnv): Partial<Options> {
   // zx would take them from ZX_* variables, and from the line that it is within
   // (its input, say), so name each.
   return {
-    shell: findProgram("bash"),
-    postfix: "",
-    input: undefined,
-    cwd: process.cwd(),
-    preferLocal: false,
-    detached: false,
-    verbose: false,
-    timeout: undefined,
-    timeoutSignal: undefined,
-    killSignal: undefined,
+    ...{ shell: findProgram("bash"), postfix: "", cwd: process.cwd(), env },
+    ...{ preferLocal: false, detached: false, verbose: false, quiet: true, nothrow: true },
+    ...{ input: undefined, timeout: undefined, timeoutSignal: undefined, killSignal: undefined },
     // Without a bash in PATH, zx has none.
     quote,
-    env,
-    quiet: true,
-    nothrow: true,
   };
 }
 

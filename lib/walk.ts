@@ -10,13 +10,7 @@ import { guide, type Tally } from "./guide.ts";
 import type { Header } from "./header.ts";
 import { idsAreMapped } from "./kernel.ts";
 import type { Page } from "./pages.ts";
-import {
-  CannotStart,
-  findPrivilege,
-  requireExecutable,
-  requireSilentSudo,
-  tryOutAll,
-} from "./preflight.ts";
+import { CannotStart, findPrivilege, requireExecutable, tryOutAll } from "./preflight.ts";
 import { hostPrograms } from "./rootfs.ts";
 import { complain, Stopped } from "./screen.ts";
 import { openShell, type Privilege, type Shell } from "./shell.ts";
@@ -134,17 +128,12 @@ export async function walk(
   story: (tellOne: (lesson: Lesson) => Promise<unknown>, tally: Tally) => Promise<unknown>,
 ) {
   const { ask } = asked;
-  const privilege = findPrivilege();
-  if (!ask && privilege === "sudo") requireSilentSudo();
-
+  const { privilege, silent } = findPrivilege(ask);
   const { directory, shell } = openDirectory(privilege);
   let trial: Promise<void> | undefined;
-  const ready = () => (trial ??= tryOutAll(rehearsal.tries, shell));
-  const { doer, tally, recover, authenticate } = guide(shell, privilege, ask, {
-    ready,
-    // Not before sudo has the password that it asks for.
-    readySoFar: async () => trial,
-  });
+  const tried = (begin: boolean) => (begin ? (trial ??= tryOutAll(rehearsal.tries, shell)) : trial);
+  const { doer, tally, recover, authenticate } = guide(shell, privilege, ask, tried);
+  tally.sudo = silent && privilege === "sudo";
   process.on("exit", (status) => {
     const left = clear(directory, shell, tally.sudo);
     if (left) process.exitCode = 1;
@@ -157,12 +146,10 @@ export async function walk(
 
   requireExecutable(directory);
   for (const left of leftovers()) await recover(left);
-  const silent = privilege === "root" || (await shell.aside("sudo -n true")).ok;
-  tally.sudo = silent && privilege === "sudo";
   // At a terminal while the reader reads; a refusal waits for the first answer.
-  if (silent) ready().catch(() => {});
+  if (silent) tried(true)!.catch(() => {});
+  if (silent && (!ask || asked.look)) await tried(true);
   const desk: Desk = { shell, privilege, ask, authenticate };
-  if (silent && (!ask || asked.look)) await ready();
   await asked.look?.(desk, rehearsal);
   await story((lesson) => tell(page, doer, lesson, asked, desk), tally).catch((error: unknown) => {
     throw whyEarly(error, directory, asked);

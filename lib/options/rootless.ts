@@ -73,8 +73,7 @@ export async function walkSandboxed({ ask, pack }: Asked) {
       setTimeout(() => process.exit(status), 3000).unref();
     });
 
-  const untried = async () => {};
-  const { doer, recover } = guide(shell, "root", ask, { ready: untried, readySoFar: untried });
+  const { doer, recover } = guide(shell, "root", ask, () => undefined);
   for (const left of leftovers()) await recover(left);
   const again = process.argv.slice(1).filter((word) => word !== "--rootless");
   // Of an option that is given twice, the last one counts.
