@@ -8,7 +8,7 @@ import { statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { register } from "../cleanup.ts";
-import { identity, namespaces, parseMounts, parseNamespaces } from "../kernel.ts";
+import { identity, namespaces, parseMounts, parseNamespaces, read } from "../kernel.ts";
 import { screen } from "../pages.ts";
 import { CannotStart, requireTools } from "../preflight.ts";
 import { print } from "../screen.ts";
@@ -149,20 +149,17 @@ export async function useContainer(asked: Asked, name: string, flags: Flags) {
   const container = flags.print
     ? { name, engine: unasked("docker") }
     : await whichContainer(name, Boolean(flags.yes));
-  if (!flags.print) requirePrograms(container);
+  if (!flags.print) requireHere(container);
   asked.beside = (line, verbs) => besideContainer(verbs, container, line);
   asked.whyEarly = () =>
     isRunning(container) ? undefined : `The container ${container.name} has stopped.`;
 }
 
 async function whichContainer(name: string, yes: boolean): Promise<Named> {
-  try {
-    return findContainer(name);
-  } catch (error) {
-    if (yes || process.getuid?.() === 0 || tryOut("sudo -n true").ok) throw error;
+  if (!yes && process.getuid?.() !== 0 && !tryOut("sudo -n true").ok) {
+    print("Only root may look at a container from outside, so sudo asks for your password.");
+    await handOver("sudo -v", {});
   }
-  print("Only root may ask here who has that container.");
-  await handOver("sudo -v", {});
   return findContainer(name);
 }
 
@@ -275,8 +272,8 @@ function candidates(): Engine[] {
 }
 
 /** A command of an engine's that does not ask for a password. */
-const silent = (command: Engine["command"]) =>
-  process.getuid?.() === 0 ? command : command.replace("sudo", "sudo -n");
+const silent = (command: string) =>
+  command.replace("sudo ", process.getuid?.() === 0 ? "" : "sudo -n ");
 
 /** Whether a container still runs. */
 function isRunning({ engine, name }: Named): boolean {
@@ -287,17 +284,31 @@ function isRunning({ engine, name }: Named): boolean {
 }
 
 /**
- * Refuses a container without the programs that are typed in it.
+ * Refuses a container that lacks what is typed in it, or that this machine does not know by the
+ * number that its engine has for it: a process of that number may be anybody's here.
  *
  * @throws CannotStart
  */
-function requirePrograms({ engine, name }: Named) {
-  const look = `for NAME in ${typed.join(" ")}; do type $NAME >/dev/null 2>&1 || echo $NAME; done`;
-  const { ok, stdout } = tryOut(`${silent(engine.command)} exec ${name} sh -c '${look}'`);
-  const missing = ok ? (stdout.match(/\S+/g) ?? []) : ["sh"];
+function requireHere({ engine, name }: Named) {
+  const look = `for NAME in ${typed.join(" ")}; do type $NAME >/dev/null 2>&1 || echo "lacks $NAME"; done; cat /proc/sys/kernel/random/boot_id; ls -l /proc/self/ns/mnt`;
+  const command = silent(engine.command);
+  const { ok, stdout: inside } = tryOut(`${command} exec ${name} sh -c '${look}'`);
+  const missing = ok ? [...inside.matchAll(/^lacks (.*)/gm)].map(([, tool]) => tool) : ["sh"];
   if (missing.length > 0)
     throw new CannotStart(
       `The container ${name} lacks what the chapter types in it: ${missing.join(", ")}. Take one that has them.`,
+    );
+  if (!inside.includes(read("/proc/sys/kernel/random/boot_id").trim()))
+    throw new CannotStart(
+      `The container ${name} runs on another kernel: on another machine, or in a virtual machine, as those of Docker Desktop do. Its namespaces cannot be joined from here.`,
+    );
+  const inspect = `${command} container inspect --format '{{.State.Pid}}' ${name}`;
+  const pid = Number(tryOut(inspect).stdout);
+  const outside = tryOut(`${silent("sudo ")}readlink /proc/${pid}/ns/mnt`).stdout;
+  const inode = (text: string) => /mnt:\[\d+\]/.exec(text)?.[0];
+  if (!inode(inside) || inode(inside) !== inode(outside))
+    throw new CannotStart(
+      `${engine.title} says that ${name} is process ${pid}, but here that is another process: the engine has a pid namespace of its own, as when it runs in a container, or in WSL2 with Docker Desktop.`,
     );
 }
 
