@@ -99,7 +99,7 @@ export function openShell(directory: string, privilege: Privilege): Shell {
     atTerminal(line) {
       return zx({
         ...{ ...settings, cwd: directory },
-        prefix: sudo + carryOn,
+        prefix: (sudo || noHistory) + carryOn,
         stdio: ["inherit", "inherit", "inherit", state],
       })(verbatim(asJob(line)));
     },
@@ -126,6 +126,10 @@ export function openShell(directory: string, privilege: Privilege): Shell {
  * would lead astray, so then the line fails.
  */
 const carryOn = `. /dev/fd/3; trap '{ echo "cd \${PWD@Q}" && export -p; } > /dev/fd/3 || exit 1' EXIT; set -a\n`;
+
+/** What is typed into root's shells is nobody's history; sudo itself drops HISTFILE. */
+const noHistory =
+  'sudo() { case $1 in -*) command sudo "$@" ;; *) command sudo env HISTFILE= "$@" ;; esac; }; export -f sudo; ';
 
 /**
  * With job control, bash lends the terminal to a line and takes it back. A

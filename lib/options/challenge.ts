@@ -7,7 +7,8 @@ import { existsSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { bold, dim, green, red, yellow } from "kleur/colors";
 import { challengeFile, readHeader } from "../header.ts";
-import { CannotStart } from "../preflight.ts";
+import { fileSystemOf } from "../kernel.ts";
+import { CannotStart, NoRoot } from "../preflight.ts";
 import { forScreen } from "../prose.ts";
 import { pick, print, Stopped, wrap as wrapPlain } from "../screen.ts";
 import type { Verbs } from "../verbs.ts";
@@ -103,6 +104,10 @@ export async function tellSolution(challenge: Challenge, verbs: Verbs) {
  */
 export async function take(challenge: Challenge, verbs: Verbs, desk: Desk) {
   const { shell, ask } = desk;
+  if (desk.privilege === "sudo" && /hidepid=[^0o]/.test(fileSystemOf("/proc").superOptions))
+    throw new NoRoot(
+      "/proc is mounted with hidepid here and shows you only your own processes, so nobody could judge what root's do. Until the next boot: sudo mount -o remount,hidepid=0 /proc.",
+    );
   await challenge.prepare(verbs);
   if (desk.privilege === "sudo")
     verbs.say`The kernel shows root more than you, so whether you are there is looked up with sudo.`;
