@@ -46,16 +46,16 @@ export function parseLdd(program: string, answer: string, head = firstBytes(prog
     /error while loading shared libraries: .*/.exec(answer) ??
     /\S+: version `.*' not found/.exec(answer);
   if (unfit) throw new Error(`${program} cannot start here: ${unfit[0]}.`);
-  if (/statically linked|not a (valid )?dynamic/i.test(answer)) {
-    const interpreter = /^#!\s*(\S+)/.exec(head);
-    if (interpreter)
-      throw new Error(
-        `${program} is a script for ${interpreter[1]}: it has no libraries of its own, and does not start without ${interpreter[1]}.`,
-      );
-    if (!head.startsWith("\x7fELF")) throw new Error(`${program} is not a program.`);
-    return [];
-  }
-  return [...new Set(answer.match(/\/[^\s:]+/g))];
+  const files = [...new Set(answer.match(/\/[^\s:]+/g))];
+  // glibc's ldd says so in the reader's language, and names no file; musl's names its loader.
+  if (files.length > 0 && !/not a valid dynamic/i.test(answer)) return files;
+  const interpreter = /^#!\s*(\S+)/.exec(head);
+  if (interpreter)
+    throw new Error(
+      `${program} is a script for ${interpreter[1]}: it has no libraries of its own, and does not start without ${interpreter[1]}.`,
+    );
+  if (!head.startsWith("\x7fELF")) throw new Error(`${program} is not a program.`);
+  return [];
 }
 
 /** The first 128 bytes of a file, one character each: enough for a `#!` line. */
