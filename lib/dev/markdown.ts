@@ -2,11 +2,28 @@
  * A page of Markdown, for the README.
  */
 import { hostname } from "node:os";
+import { commandLine, stat } from "../kernel.ts";
 import { cut, type Page } from "../pages.ts";
 import { forMarkdown } from "../prose.ts";
 
 /** Columns, as wide as the README's prose. */
 const width = 86;
+
+const fence = (kind: string, text: string[]) => ["```" + kind, ...text, "```"].join("\n");
+
+/** What was printed, on a machine with the usual names: its own, and that of its process 1. */
+function anonymous(printed: string): string {
+  const word = new RegExp(`(?<![\\w.-])${literally(hostname())}(?![\\w-])`, "g");
+  const text = printed.replace(word, "vm");
+  // Process 1 of a container may be a bash, as it is in the chapters'.
+  if (stat(2)?.name !== "kthreadd") return text;
+  const init = new RegExp(`(?<=^| )${literally(commandLine(1))}$`, "gm");
+  const name = new RegExp(`^${literally(stat(1)!.name)}$`, "gm");
+  return text.replace(init, "/sbin/init").replace(name, "systemd");
+}
+
+/** A text, as a pattern that matches it. */
+const literally = (text: string) => text.replace(/[^\w\s]/g, "\\$&");
 
 /** @returns a page, which can say what is on it */
 export function markdown(): Page & { text(): string } {
@@ -15,12 +32,8 @@ export function markdown(): Page & { text(): string } {
   let lines: string[] = [];
   /** The blocks of a shell that is open. They become a quotation, which has a bar at its left. */
   let quoted: string[] | undefined;
-  let ended = false;
-
-  const fence = (kind: string, text: string[]) => ["```" + kind, ...text, "```"].join("\n");
-  /** What was printed, on a machine that is called vm. */
-  const ours = new RegExp(`\\b${hostname()}\\b`, "g");
-  const anonymous = (printed: string) => printed.replace(ours, "vm");
+  /** Of that shell: whether a line was run in it, and whether one no more. */
+  let [ran, ended] = [false, false];
 
   function push(...added: string[]) {
     (quoted ?? blocks).push(...(lines.length > 0 ? [fence("sh", lines)] : []), ...added);
@@ -41,27 +54,31 @@ export function markdown(): Page & { text(): string } {
     },
     output(text) {
       if (text.trim() === "") return;
-      const { lines: printed, left } = cut(anonymous(text), width, 12, 5);
-      push(fence("console", left > 0 ? [...printed, "…"] : printed));
+      push(fence("console", cut(anonymous(text), width, Infinity).lines));
     },
     typed(line, printed) {
       quoted ??= [];
-      ended = printed === undefined;
+      if (printed === undefined) ended = ran;
+      else ran = true;
       lines.push(line);
       page.output(printed ?? "");
     },
     closed() {
       push();
       const session = (quoted ?? []).join("\n\n").replace(/^/gm, "> ");
+      const how = "(Here the shell ended by itself. At a terminal it waits for your `exit`.)";
       quoted = undefined;
-      push(session);
-      if (ended) push("(Here the shell ended by itself. At a terminal it waits for your `exit`.)");
+      push(session, ...(ended ? [how] : []));
+      ran = ended = false;
     },
     claim(text, _, readings) {
       const read = readings.map(
-        ([where, value]) => `${forMarkdown(where)}: \`${anonymous(value)}\``,
+        ([where, value]) => `${forMarkdown(where)}: \`${few(anonymous(value))}\``,
       );
-      push(`✔ **${forMarkdown(text)}**${read.length > 0 ? ` (${read.join(", ")})` : ""}`);
+      // A backslash is a line break.
+      push(
+        [`✔ **${forMarkdown(text)}**`, ...(read.length > 0 ? [read.join(" · ")] : [])].join("\\\n"),
+      );
     },
     table(rows) {
       const cell = (text: string) => forMarkdown(text).replaceAll("|", "\\|");
@@ -72,4 +89,10 @@ export function markdown(): Page & { text(): string } {
     text: () => blocks.join("\n\n"),
   } satisfies Page & { text(): string };
   return page;
+}
+
+/** The first of a long list. */
+function few(value: string): string {
+  const things = value.split(", ");
+  return things.length > 5 ? [...things.slice(0, 3), "…"].join(", ") : value;
 }

@@ -1,241 +1,267 @@
 /**
- * The README is half of the product, so its lines are run, its output is
- * compared, its links are followed. That its blocks are the chapters' lines is
- * tested with each chapter.
+ * The README is half of the product: its sections are what the chapters tell and print, its lines can
+ * be pasted, its links lead somewhere. And these tests would notice if that were not so.
  */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { hostname, userInfo } from "node:os";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import { pathToFileURL } from "node:url";
+import {
+  blocksOf,
+  chapters,
+  comparable,
+  contents,
+  cutAs,
+  notComparable,
+  readSections,
+  sectionOf,
+  skeleton,
+  steady,
+  type Block,
+} from "../dev/readme.ts";
 import {
   atTerminal,
   cannotRun,
+  chapter,
   file,
   leavesNothing,
   missingTools,
-  mode,
+  notRoot,
   run,
   shellcheckExclusions,
   succeeds,
+  toldToItsEnd,
 } from "./testing.ts";
 
 const readme = readFileSync(file("README.md"), "utf8");
+const sections = readSections();
 
-interface Block {
-  /** `sh`, `sh inside`, `console` or `mermaid`. */
-  kind: string;
-  text: string;
+/** A chapter's section, as it is told without running anything, or with real output that is not cut. */
+async function tell(name: string, ...flags: string[]): Promise<string> {
+  const path = chapters.get(name)!;
+  return sectionOf(name, toldToItsEnd(await run(chapter(path, "--markdown", ...flags))).stdout);
 }
 
-function blocksOf(markdown: string): Block[] {
-  const fences = markdown.matchAll(/^```(.+)\n([^]*?)^```$/gm);
-  return [...fences].map(([, kind = "", text = ""]) => ({ kind, text }));
-}
+const saysTheSame = (section: string, told: string) =>
+  assert.deepEqual(skeleton(section, told), skeleton(told, told));
 
-/** The chapters' sections: a title, and the blocks in it. */
-const sections = readme
-  .split(/^(?=## )/m)
-  .filter((section) => /^## \d\d /.test(section))
-  .map((section) => ({
-    title: section.split("\n", 1)[0]!.slice(3),
-    blocks: blocksOf(section),
-  }));
+const printsTheSame = (section: string, told: string) =>
+  assert.deepEqual(comparable(blocksOf(section)), comparable(cutAs(section, told)));
 
-/** A line of the README and the output that stands below it, if any. */
-interface Step {
-  line: string;
-  inside: boolean;
-  output?: string;
-}
+for (const name of chapters.keys())
+  describe(`README: ${name}`, () => {
+    const section = sections.get(name) ?? "";
 
-function stepsOf(blocks: Block[]): Step[] {
-  const steps: Step[] = [];
-  for (const { kind, text } of blocks)
-    if (kind === "console") steps.at(-1)!.output = text;
-    else if (kind !== "mermaid")
-      for (const line of text.trimEnd().split("\n"))
-        steps.push({ line, inside: kind === "sh inside" });
-  return steps;
-}
+    test("says what the chapter says, or run: npm run readme", async () => {
+      const told = await tell(name, "--print");
+      saysTheSame(section, told);
+      const said = new Set(told.split("\n"));
+      const missed = unnoticed(section, (mutant) => saysTheSame(mutant, told));
+      // Others are output.
+      assert.deepEqual(
+        missed.filter(([line]) => said.has(line.replace(/\\$/, ""))),
+        [],
+      );
+    });
 
-/** What the README tells root to enter where there is no sudo. */
-const noSudo = 'command -v sudo >/dev/null || sudo() { "$@"; }';
+    const skip = cannotRun || notComparable();
+    test("has what its lines print, or run: npm run readme", { skip }, async () => {
+      const told = await leavesNothing(() => tell(name));
+      printsTheSame(section, told);
+      assert.deepEqual(
+        unnoticed(section, (mutant) => printsTheSame(mutant, told)),
+        [],
+      );
+    });
+
+    test("can be pasted into a terminal", { skip: cannotRun || notRoot }, async () => {
+      const complaints = await leavesNothing(() => paste(blocksOf(section)));
+      assert.deepEqual(complaints, []);
+    });
+  });
+
+// ── Would it be noticed?
 
 /**
- * The lines as one script. Above what line N prints stands `@N`; what is typed
- * inside is a here-document of the line before it.
+ * Tells the changes to a text that a comparison does not notice.
+ *
+ * @param compare throws if it notices
+ * @returns the line, and what became of it
  */
-function scriptOf(steps: Step[]): string {
-  const script = [noSudo, "exec 2>&1"];
-  steps.forEach(({ line, inside }, index) => {
-    const before = steps[index - 1]?.inside ?? false;
-    const after = steps[index + 1]?.inside ?? false;
-    if (before && !inside) script.push("INSIDE");
-    const opens = after && !inside ? " <<'INSIDE'" : "";
-    script.push(`echo @${index}`, `${line}${opens}`);
-    if (opens) script.push("exec 2>&1");
+function unnoticed(text: string, compare: (mutant: string) => void): [string, string][] {
+  const lines = text.split("\n");
+  const notices = (at: number, ...others: string[]) => {
+    try {
+      compare(lines.toSpliced(at, 1, ...others).join("\n"));
+      return false;
+    } catch {
+      return true;
+    }
+  };
+  return lines.flatMap((line, at) => {
+    if (/^>? *$/.test(line)) return [];
+    const missed = mutantsOf(line, text).filter((mutant) => !notices(at, mutant));
+    if (!notices(at)) missed.push("(gone)");
+    return missed.map((mutant): [string, string] => [line, mutant]);
   });
-  return [...script, ""].join("\n");
 }
 
-/** A fresh bash that has nothing of ours: `env -i`, and no terminal. */
-function freshBash(script: string) {
-  const bash = 'exec env -i PATH="$PATH:/usr/sbin:/sbin" TMPDIR="$TMPDIR" LANG=C.UTF-8 ';
-  const sandbox =
-    mode === "rootless"
-      ? "unshare --user --map-root-user --mount --pid --fork --kill-child --mount-proc "
-      : "";
-  // In the sandbox one is root, and has no use for sudo.
-  const text = mode === "rootless" ? `sudo() { "$@"; }\n${script}` : script;
-  return run(["bash", "-c", `${bash}${sandbox}bash`], { input: text });
+/** A line with another last word, and with another last number. */
+function mutantsOf(line: string, text: string): string[] {
+  const word = line.replace(/[A-Za-z](?=[^A-Za-z]*$)/, "ø");
+  const [number = ""] = line.match(/\d+(?=\D*$)/) ?? [];
+  const other = line.replace(/\d(?=\D*$)/, (digit) => `${(Number(digit) + 1) % 10}`);
+  // A pid, say, that stands nowhere else can be any.
+  const isFree = number.length > 2 && text.match(RegExp(`\\b${number}\\b`, "g"))?.length === 1;
+  return [word, other].filter(
+    (mutant) => mutant !== line && steady(mutant) !== steady(line) && !(mutant === other && isFree),
+  );
 }
 
-/** What differs from one machine and one day to the next: numbers, dates, names, white space. */
-function rule(text: string): string {
-  const { username } = userInfo();
-  return text
-    .replaceAll(hostname(), "vm")
-    .replaceAll(mode === "rootless" ? "root" : username, "root")
-    .replace(/\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d+ +[\d:]+/g, "DATE")
-    .replace(/\b(0x)?[0-9a-f]{8,}\b|\d+/g, "0")
-    .replace(/[ \t]+/g, " ")
-    .replace(/^ | $/gm, "");
-}
+// ── Pasting
 
-/** The README's output is Debian 12's; and in a sandbox, few processes are in sight. */
-const comparable =
-  mode !== "rootless" && /^VERSION_ID="12"$/m.test(readFileSync("/etc/os-release", "utf8"));
+const complaint =
+  /denied|not permitted|no such|not found|syntax error|cannot|can't|failed|\berror[: ]|refused|invalid|usage:|^Try '/i;
 
-for (const { title, blocks } of sections)
-  describe(`README: ${title}`, () => {
-    const steps = stepsOf(blocks);
+/** The prompt of the first shell, of one in another root, and of one in this one, at the screen's end. */
+const prompt = /^(paste\$|bash-[\d.]+[$#]|\S+@\S+[$#]) (?![^])/m;
 
-    test(
-      `runs from top to bottom${comparable ? ", prints what it says" : ""}, and leaves nothing`,
-      { skip: cannotRun },
-      async () => {
-        const { status, stdout } = await leavesNothing(() => freshBash(scriptOf(steps)));
-        assert.equal(status, 0, stdout);
-        const printed = new Map(
-          stdout
-            .split(/^@(?=\d+$)/m)
-            .map((text) => [parseInt(text), text.slice(text.indexOf("\n") + 1)]),
-        );
-        steps.forEach(({ line, output }, index) => {
-          assert.ok(printed.has(index) || line === "exit", line);
-          if (!comparable) return;
-          let rest = rule(printed.get(index) ?? "").split("\n");
-          for (const expected of rule(output ?? "").split("\n")) {
-            // `…` stands for lines that are left out, or for the end of a line.
-            const start = expected.replace(/…$/, "");
-            const found = rest.findIndex((each) => each.startsWith(start));
-            assert.notEqual(found, -1, `${line} did not print: ${expected}\n${rest.join("\n")}`);
-            if (expected !== "…") rest = rest.slice(found + 1);
-          }
-        });
-      },
-    );
-
-    test(
-      "can be pasted into a terminal, block by block",
-      { skip: cannotRun || (mode === "rootless" && "needs a sudo") },
-      async () => {
-        const pasted = blocks.filter(({ kind }) => kind.startsWith("sh"));
-        const { output } = await leavesNothing(() =>
-          atTerminal(
-            ["bash", "--norc", "--noprofile", "-i"],
-            { env: { PS1: "paste$ ", HISTFILE: "" } },
-            async ({ sees, types }) => {
-              await sees(/[$#] $/);
-              types(`${noSudo}\r`);
-              for (const { text } of pasted) {
-                await sees(/[$#] $/);
-                // Bracketed paste: what a terminal sends for the paste key.
-                types(`\x1b[200~${text.trimEnd()}\x1b[201~\r`);
-              }
-              await sees(/[$#] $/);
-              types("exit\r");
-            },
-          ),
-        );
-        assert.doesNotMatch(output, /syntax error|command not found/);
-      },
-    );
+/**
+ * Pastes lines of shell, block by block.
+ *
+ * @returns what they complain about, unless that stands below them as their output
+ */
+async function paste(blocks: Block[]): Promise<string[]> {
+  const complaints: string[] = [];
+  let meant: string[] = [];
+  const env = { PS1: "paste$ ", HISTFILE: "" };
+  await atTerminal(["bash", "--norc", "--noprofile", "-i"], { env }, async ({ sees, types }) => {
+    await sees(prompt);
+    types('command -v sudo >/dev/null || sudo() { "$@"; }\r');
+    await sees(prompt);
+    for (const [at, { kind, inside, lines }] of blocks.entries()) {
+      if (kind !== "sh") continue;
+      if (!inside) meant = complaintsBelow(blocks, at);
+      // Bracketed paste: what a terminal sends for the paste key.
+      types(`\x1b[200~${lines.join("\n")}\x1b[201~\r`);
+      const printed = await sees(new RegExp(`[^]*?${prompt.source}`, "m"));
+      for (const line of printed.split(/\n\r?/))
+        if (complaint.test(line) && !meant.some((words) => line.includes(words)))
+          complaints.push(`${lines.join("; ")}: ${line}`);
+    }
+    types("exit\r");
   });
+  return complaints;
+}
+
+/** What a line and those typed in its shell complain about: the first words, without who says it. */
+function complaintsBelow(blocks: Block[], at: number): string[] {
+  const after = blocks.slice(at + 1);
+  const next = after.findIndex(({ kind, inside }) => kind === "sh" && !inside);
+  return after
+    .slice(0, next < 0 ? undefined : next)
+    .filter(({ kind }) => kind === "console")
+    .flatMap(({ lines }) => lines.filter((line) => complaint.test(line)))
+    .map((line) => line.replace(/^[\w-]+: /, "").slice(0, 20));
+}
+
+describe("README: a test that pastes", () => {
+  const block = (kind: Block["kind"], line: string) => ({ kind, inside: false, lines: [line] });
+
+  test("notices what a line complains about", { skip: cannotRun || notRoot }, async () => {
+    const failing = [
+      "no-such-command",
+      "cat /no/such/file",
+      "mkdir /proc/mine",
+      "echo )",
+      "ls --no",
+    ];
+    const complaints = await paste(
+      ["echo all is well", ...failing].map((line) => block("sh", line)),
+    );
+    for (const line of failing)
+      assert.ok(
+        complaints.some((each) => each.startsWith(line)),
+        line,
+      );
+    assert.ok(!complaints.some((each) => each.startsWith("echo all")));
+  });
+
+  test(
+    "takes the complaints that stand in the README",
+    { skip: cannotRun || notRoot },
+    async () => {
+      const output = "cat: /no/such/file: No such file or directory";
+      const blocks = [block("sh", "cat /no/such/file"), block("console", output)];
+      assert.deepEqual(await paste(blocks), []);
+      assert.equal((await paste([...blocks, block("sh", "cat /no/such/file")])).length, 1);
+    },
+  );
+});
+
+// ── All of it
 
 describe("README", () => {
-  test("has output for every chapter, so that the comparison is one", () => {
-    assert.ok(sections.length >= 4);
-    for (const { blocks } of sections)
-      assert.ok(blocks.filter(({ kind }) => kind === "console").length > 5);
+  test("has the chapters that there are, and their table of contents", () => {
+    assert.deepEqual([...sections.keys()], [...chapters.keys()]);
+    const [, table = ""] = /^<!-- contents -->\n([^]*?)^<!-- \/contents -->$/m.exec(readme) ?? [];
+    assert.deepEqual(comparable(blocksOf(table)), comparable(blocksOf(contents())));
   });
 
-  test(
-    "has only lines that shellcheck approves of",
-    { skip: missingTools("shellcheck") },
-    async () => {
-      const blocks = blocksOf(readme).filter(({ kind }) => /^sh/.test(kind));
-      // SC1091: /etc/os-release is another on each machine.
-      const exclude = `--exclude=${shellcheckExclusions},SC1091`;
-      const { status, stdout } = await run(["shellcheck", "--shell=bash", exclude, "-"], {
-        input: blocks.map(({ text }) => text.replace(/^exit$/m, "")).join(""),
-      });
-      assert.equal(status, 0, stdout);
-    },
-  );
-
-  const tools = process.env.BY_HAND_TOOLS;
-  test(
-    "has only diagrams that Mermaid can read",
-    {
-      skip: !tools && "BY_HAND_TOOLS names no directory with mermaid and jsdom",
-    },
-    async () => {
-      const from = createRequire(join(tools!, "package.json"));
-      const { JSDOM } = from("jsdom");
-      const { window } = new JSDOM();
-      Object.assign(globalThis, { window, document: window.document });
-      const mermaid = await import(pathToFileURL(from.resolve("mermaid")).href);
-      const parses = (text: string) => mermaid.default.parse(text, { suppressErrors: true });
-      const diagrams = blocksOf(readme).filter(({ kind }) => kind === "mermaid");
-      assert.ok(diagrams.length >= 4);
-      for (const { text } of diagrams) assert.ok(await parses(text), text);
-      assert.ok(!(await parses("flowchart LR\n  a -->")));
-    },
-  );
-
-  test("has no link that leads nowhere", () => {
-    const headings = [...readme.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
-      heading
-        .toLowerCase()
-        .replace(/[^\p{L}\p{N}\s_-]/gu, "")
-        .replaceAll(" ", "-"),
-    );
-    const links = [...readme.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = ""]) => link);
-    const broken = links.filter((link) =>
-      link.startsWith("#")
-        ? !headings.includes(link.slice(1))
-        : !/^https:/.test(link) && !existsSync(file(link)),
-    );
-    assert.deepEqual(broken, []);
-    assert.ok(links.length > 10);
+  const skip = missingTools("shellcheck");
+  test("has only lines that shellcheck approves of", { skip }, async () => {
+    const lines = blocksOf(readme)
+      .filter(({ kind }) => kind === "sh")
+      .flatMap(({ lines }) => lines.filter((line) => line !== "exit"));
+    assert.ok(lines.length > 50);
+    // SC1091: /etc/os-release is another on each machine.
+    const exclude = `--exclude=${shellcheckExclusions},SC1091`;
+    const input = lines.join("\n");
+    const { status, stdout } = await run(["shellcheck", "--shell=bash", exclude, "-"], { input });
+    assert.equal(status, 0, stdout);
   });
 
-  test(
-    "names man pages that exist",
-    { skip: !succeeds("man", "-w", "namespaces") && "no man pages here" },
-    () => {
-      const pages = new Set(readme.match(/(?<=\[)[\w.]+\(\d\)(?=\])/g));
-      assert.ok(pages.size > 5);
-      const unknown = [...pages].filter((page) => {
-        const [, name = "", section = ""] = /(.*)\((\d)\)/.exec(page)!;
-        // Debian has the programs that are root's in section 8.
-        return ![section, "8"].some((each) => succeeds("man", "-w", each, name));
-      });
-      assert.deepEqual(unknown, []);
-    },
-  );
+  for (const path of ["README.md", "lib/README.md"])
+    test(`has no link in ${path} that leads nowhere`, () => {
+      const text = readFileSync(file(path), "utf8");
+      const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+        heading
+          .toLowerCase()
+          .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+          .replaceAll(" ", "-"),
+      );
+      const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = ""]) => link);
+      const directory = path.replace(/[^/]*$/, "");
+      const broken = links.filter((link) =>
+        link.startsWith("#")
+          ? !headings.includes(link.slice(1))
+          : !/^https:/.test(link) && !existsSync(file(directory + link)),
+      );
+      assert.deepEqual(broken, []);
+      assert.ok(links.length > 1);
+    });
+
+  const noManual = !succeeds("man", "-w", "namespaces") && "no man pages here";
+  test("names man pages that exist", { skip: noManual }, () => {
+    const pages = new Set(readme.match(/(?<=\[)[\w.]+\(\d\)(?=\])/g));
+    assert.ok(pages.size > 5);
+    const unknown = [...pages].filter((page) => {
+      const [, name = "", section = ""] = /(.*)\((\d)\)/.exec(page)!;
+      // Debian has the programs that are root's in section 8.
+      return ![section, "8"].some((each) => succeeds("man", "-w", each, name));
+    });
+    assert.deepEqual(unknown, []);
+  });
+
+  test("explains only what the library says", () => {
+    const library = ["lib", "lib/options"].flatMap((directory) =>
+      readdirSync(file(directory))
+        .filter((name) => name.endsWith(".ts"))
+        .map((name) => readFileSync(file(`${directory}/${name}`), "utf8")),
+    );
+    const rows = [...readme.split("## When it says no")[1]!.matchAll(/^\| `(.*?)` +\|/gm)];
+    const said = rows.flatMap(([, words = ""]) => words.split("…")).map((words) => words.trim());
+    const unknown = said.filter((words) => !library.some((text) => text.includes(words)));
+    assert.deepEqual(unknown, []);
+    assert.ok(said.length > 20);
+  });
 });

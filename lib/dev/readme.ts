@@ -1,0 +1,244 @@
+/**
+ * Writes the chapters into the README: what they tell, what their lines print here, and the table of
+ * contents. A section that differs in numbers and dates only stays as it is.
+ *
+ * @run npm run readme (as root, on Debian 12)
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename } from "node:path";
+import { text as wholeOf } from "node:stream/consumers";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { format as prettier } from "prettier";
+import { challengeFile, chaptersIn, readHeader } from "../header.ts";
+import { fileSystemOf, runtime, stat } from "../kernel.ts";
+import { readChallenges } from "../options/challenge.ts";
+import { forMarkdown } from "../prose.ts";
+
+const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const readme = file("README.md");
+
+/** The chapters, as paths, by their names. */
+export const chapters = new Map(
+  chaptersIn(file("chapters")).map((path) => [basename(path, ".ts"), path]),
+);
+
+/** Why what the lines print here cannot be compared with the README, or false if it can. */
+export function notComparable(): string | false {
+  const debian12 = /^VERSION_ID="12"$/m.test(readFileSync("/etc/os-release", "utf8"));
+  if (process.getuid?.() !== 0 || !debian12) return "needs root on Debian 12";
+  if (stat(2)?.name !== "kthreadd") return "needs a machine of its own, and this is a container";
+  return fileSystemOf(tmpdir()).type !== "ext4" && "needs a temp directory on ext4";
+}
+
+// ── Sections
+
+/** A chapter's section, in marks that have its name. */
+const marked = /^<!-- (\d\d-[\w-]+) -->\n([^]*?)^<!-- \/\1 -->$/gm;
+
+/** The sections that are in the README, by their chapters' names. */
+export function readSections(): Map<string, string> {
+  const found = readFileSync(readme, "utf8").matchAll(marked);
+  return new Map([...found].map(([, name = "", text = ""]) => [name, text.trim()]));
+}
+
+/** What a chapter prints as Markdown. With `--print`, its lines are not run. */
+async function run(path: string, ...flags: "--print"[]): Promise<string> {
+  const [program = "", ...options] = runtime();
+  const chapter = spawn(program, [...options, path, "--markdown", ...flags], {
+    stdio: ["ignore", "pipe", "inherit"],
+    // Away from our terminal, whose name `ps` would print.
+    detached: true,
+  });
+  const [text, [status]] = await Promise.all([wholeOf(chapter.stdout), once(chapter, "close")]);
+  if (status !== 0) throw new Error(`${path} ended with ${status}.`);
+  return text;
+}
+
+/** @param told what the chapter of that name printed as Markdown */
+export async function sectionOf(name: string, told: string): Promise<string> {
+  const path = chapters.get(name)!;
+  const challenges = existsSync(challengeFile(path)) ? await readChallenges(path) : [];
+  const titles = challenges.map(({ title }) => `- ${forMarkdown(title)}`);
+  const run = `npx tsx chapters/${name}.ts --challenge`;
+  const further = `**Further challenges**, with the kernel as the judge: \`${run}\``;
+  return formatted([told, ...(titles.length > 0 ? [further, titles.join("\n")] : [])].join("\n\n"));
+}
+
+const formatted = async (markdown: string) =>
+  (await prettier(markdown, { parser: "markdown", proseWrap: "always", printWidth: 88 })).trim();
+
+/** What is printed beyond `most` lines is cut to the first `kept`. */
+const [most, kept] = [12, 3];
+
+/** A section whose long output is cut, which a line `…` shows. */
+function shortened(section: string): string {
+  return section.replace(/^(>? ?)```console\n[^]*?^\1```$/gm, (block, quoted: string) => {
+    const lines = block.split("\n");
+    if (lines.length - 2 <= most + 1) return block;
+    return [...lines.slice(0, 1 + kept), `${quoted}…`, lines.at(-1)].join("\n");
+  });
+}
+
+// ── Is it the same?
+
+export interface Block {
+  /** `sh`, `console` and `text` are blocks of code. */
+  kind: "sh" | "console" | "text" | "table" | "prose";
+  /** Whether it belongs to a shell that a line has opened. */
+  inside: boolean;
+  lines: string[];
+}
+
+/** The blocks of a section. */
+export function blocksOf(section: string): Block[] {
+  // Every second piece is a quotation.
+  return section.split(/^((?:>.*\n?)+)/m).flatMap((piece, index) => {
+    const inside = index % 2 === 1;
+    const text = inside ? piece.replace(/^> ?/gm, "") : piece;
+    return [...text.matchAll(/^```(\w+)\n([^]*?)^```$|(?:^.+\n?)+/gm)].map(
+      ([prose, code, lines = prose]) => ({
+        kind: (code ?? (prose.startsWith("|") ? "table" : "prose")) as Block["kind"],
+        inside,
+        lines: lines.trimEnd().split("\n"),
+      }),
+    );
+  });
+}
+
+/** A block as what it says, however wide it is: a text for each line, each row, or all of the prose. */
+function textsOf({ kind, inside, lines }: Block): string[] {
+  const sigil = inside ? "> " : "";
+  if (kind === "prose") return [sigil + lines.join(" ")];
+  if (kind !== "table") return lines.map((line) => sigil + line);
+  return lines.map((row) => row.replace(/-+/g, "-").replace(/ +/g, " "));
+}
+
+/**
+ * What a section says whether or not its lines were run: prose, lines and claims.
+ *
+ * @param told the same as told without running anything: a row of a table counts if it is there
+ */
+export function skeleton(section: string, told: string): string[] {
+  const rows = new Set(
+    blocksOf(told)
+      .filter(({ kind }) => kind === "table")
+      .flatMap(textsOf)
+      // A dash is a cell that is not known.
+      .filter((row) => !/\| - \|.*\w/.test(row)),
+  );
+  return blocksOf(section)
+    .filter(({ kind }) => kind !== "console")
+    .flatMap((block) => {
+      const texts = textsOf(block);
+      if (block.kind === "table") return texts.filter((row) => rows.has(row));
+      // What proves a claim stands on a line of its own, below it.
+      return texts
+        .map((text) => text.replace(/^(✔ \*\*.*?\*\*)\\ .*/, "$1"))
+        .filter((text) => !text.startsWith("(Here the shell ended"));
+    });
+}
+
+/** What differs from one run to the next. */
+const varying: [RegExp, string][] = [
+  [/\b[A-Z][a-z]{2} +\d+ +[\d:]+/g, "DATE"],
+  [/\b\d{1,2}:\d\d(:\d\d)?\b/g, "TIME"],
+  [/\b0x[0-9a-f]{8,}\b/g, "ADDRESS"],
+  [/\bby-hand\.\w{6}\b/g, "by-hand"],
+  // Of ps: a process's state, or how much of a processor it has used.
+  [/\? +[A-Z][\w<+]* +TIME/g, "? TIME"],
+  [/ \d+ +TIME +\?/g, " TIME ?"],
+  // Of ls: blocks in use, and links to a file.
+  [/\btotal \d+/g, "total"],
+  [/([-bcdl][-rwxstST]{9}) +\d+/g, "$1"],
+  [/ +/g, " "],
+];
+
+/** A text without what varies. */
+export const steady = (text: string) =>
+  varying.reduce((left, [pattern, name]) => left.replace(pattern, name), text);
+
+/**
+ * Such a text without the numbers of three digits and more. One may be another, but the same wherever
+ * it stands: it becomes the how-manieth that it is.
+ */
+function counted(text: string): string {
+  const seen: string[] = [];
+  return steady(text).replace(/\b\d{3,}\b/g, (number) => {
+    if (!seen.includes(number)) seen.push(number);
+    return `#${seen.indexOf(number)}`;
+  });
+}
+
+/** What a section says, without what varies. */
+export const comparable = (blocks: Block[]) =>
+  counted(blocks.flatMap(textsOf).join("\n")).split("\n");
+
+/**
+ * The blocks of a run as a section has them. What the section has cut is cut to the same lines, if
+ * they are all there: which ones come first is the machine's.
+ *
+ * @param told what the chapter has printed, uncut
+ */
+export function cutAs(section: string, told: string): Block[] {
+  const written = blocksOf(section).filter(({ kind }) => kind === "console");
+  return blocksOf(told).map((block) => {
+    if (block.kind !== "console") return block;
+    const { lines = [] } = written.shift() ?? {};
+    const found = lines
+      .slice(0, kept)
+      .map((line) => block.lines.find((each) => counted(each) === counted(line)));
+    const isCut = lines[kept] === "…" && lines.length === kept + 1;
+    return isCut && !found.includes(undefined)
+      ? { ...block, lines: [...(found as string[]), "…"] }
+      : block;
+  });
+}
+
+// ── Writing it
+
+/** The chapters' sections, each in its marks, as they will be in the README. */
+async function write(): Promise<string> {
+  const sections = readSections();
+  const written: string[] = [];
+  for (const [name, path] of chapters) {
+    const told = await sectionOf(name, await run(path));
+    const old = sections.get(name);
+    const same =
+      old !== undefined &&
+      comparable(blocksOf(old)).join("\n") === comparable(cutAs(old, told)).join("\n");
+    console.log(`${name}: ${same ? "as it was" : "written"}`);
+    written.push(`<!-- ${name} -->\n\n${same ? old : shortened(told)}\n\n<!-- /${name} -->`);
+  }
+  return written.join("\n\n");
+}
+
+/** The table of contents: a chapter's title, and what one knows it from. */
+export function contents(): string {
+  const rows = [...chapters.values()].map((path) => {
+    const { title, opening } = readHeader(path);
+    // As GitHub names a heading.
+    const anchor = title
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-");
+    const known = /^\*\*You know this:\*\* (.*?)[.?](?= |$)/.exec(opening[0] ?? "")?.[1] ?? "";
+    return `| [${title}](#${anchor}) | ${forMarkdown(known)} |`;
+  });
+  return ["| chapter | you know this |", "| --- | --- |", ...rows].join("\n");
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const why = notComparable();
+  if (why) console.log(`The output in the README is that of another machine: this one ${why}.`);
+  const sections = await write();
+  const text = readFileSync(readme, "utf8")
+    .replace(/^<!-- \d\d-[\w-]+ -->$[^]*^<!-- \/\d\d-[\w-]+ -->$/m, () => sections)
+    .replace(
+      /(?<=^<!-- contents -->$)[^]*(?=^<!-- \/contents -->$)/m,
+      () => `\n\n${contents()}\n\n`,
+    );
+  writeFileSync(readme, `${await formatted(text)}\n`);
+}
