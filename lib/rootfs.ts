@@ -34,7 +34,7 @@ export function hostPrograms(...programs: string[]): Source {
  * @returns absolute paths, each once, in ldd's order; none for a static program
  * @throws Error naming the program, if a library was not found or does not fit, or it is a script
  */
-export function parseLdd(program: string, answer: string, head = firstBytes(program)): string[] {
+export function parseLdd(program: string, answer: string, head?: string): string[] {
   const missing =
     /^\s*(\S+) => not found/m.exec(answer) ?? /Error loading shared library (\S+):/.exec(answer);
   if (missing)
@@ -49,12 +49,13 @@ export function parseLdd(program: string, answer: string, head = firstBytes(prog
   const files = [...new Set(answer.match(/\/[^\s:]+/g))];
   // glibc's ldd says so in the reader's language, and names no file; musl's names its loader.
   if (files.length > 0 && !/not a valid dynamic/i.test(answer)) return files;
-  const interpreter = /^#!\s*(\S+)/.exec(head);
+  const start = head ?? firstBytes(program);
+  const interpreter = /^#!\s*(\S+)/.exec(start);
   if (interpreter)
     throw new Error(
       `${program} is a script for ${interpreter[1]}: it has no libraries of its own, and does not start without ${interpreter[1]}.`,
     );
-  if (!head.startsWith("\x7fELF")) throw new Error(`${program} is not a program.`);
+  if (!start.startsWith("\x7fELF")) throw new Error(`${program} is not a program.`);
   return [];
 }
 
