@@ -3,13 +3,14 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
 import { spawn as spawnAtTerminal } from "@lydell/node-pty";
 import { challengeFile, chaptersIn } from "../header.ts";
-import { checkout, mode } from "./here.ts";
+import { searchPath } from "../shell.ts";
+import { checkout, mode, ownMounts } from "./here.ts";
 import { leadsSession, temporary, tidy } from "./machine.ts";
 
 export * from "./here.ts";
@@ -61,7 +62,7 @@ interface RunOptions {
 let home: string | undefined;
 
 /** Little of the developer's own environment: what a terminal would have. */
-function environment(tmp: string, more: NodeJS.ProcessEnv = {}) {
+export function environment(tmp: string, more: NodeJS.ProcessEnv = {}) {
   const { PATH, USER } = process.env;
   const terminal = { LANG: "C.UTF-8", TERM: "xterm-256color" };
   // In a fresh TMPDIR its cache would be of no use.
@@ -322,3 +323,57 @@ export function claimsIn(text: string): string[] {
  *   exit would close the terminal.
  */
 export const shellcheckExclusions = "SC2016,SC2024,SC2046,SC2086,SC2103,SC2164";
+
+/**
+ * The lines of a chapter that are meant to fail: those that its source marks with `nothrow`.
+ *
+ * @returns a pattern for each, as values may be filled in
+ */
+export function meantToFail(path: string): RegExp[] {
+  const marked = /nothrow: true,?\s*\}\)`\s*([^`\n]+)/g;
+  return [...readFileSync(path, "utf8").matchAll(marked)].map(([, line = ""]) => {
+    const parts = line.trim().split(/\$\{\w+\}/);
+    return new RegExp(`^${parts.map((part) => part.replace(/\W/g, "\\$&")).join(".*")}$`);
+  });
+}
+
+/** The command, where to start a program is an error, other than tsx's own compiler. */
+export function withoutStarting([node = "", ...args]: string[]): string[] {
+  const hook = `
+    import processes from "node:child_process";
+    import { syncBuiltinESMExports } from "node:module";
+    const refuse = (start) => function (what, ...rest) {
+      const program = String(what?.file ?? what);
+      if (!program.endsWith("esbuild")) throw new Error("This would start " + program);
+      return start.call(this, what, ...rest);
+    };
+    const { prototype } = processes.ChildProcess;
+    prototype.spawn = refuse(prototype.spawn);
+    for (const name of ["spawnSync", "execSync", "execFileSync"])
+      processes[name] = refuse(processes[name]);
+    syncBuiltinESMExports();`;
+  return [node, "--import", `data:text/javascript,${encodeURIComponent(hook)}`, ...args];
+}
+
+/** The command, on a machine where a tool is not installed. */
+export function withoutTool(tool: string, command: string[]): string[] {
+  const files = searchPath()
+    .map((directory) => join(directory, tool))
+    .filter((file) => existsSync(file))
+    .map((file) => realpathSync(file));
+  const hide = [...new Set(files)].map((file) => `mount --bind /dev/null ${file}`);
+  const script = [...hide, 'exec "$@"'].join(" && ");
+  return [...ownMounts, "sh", "-c", script, "sh", ...command];
+}
+
+/** Texts that are commands to whoever does not quote them. */
+export const injections: ((command: string) => string)[] = [
+  (command) => `$(${command})`,
+  (command) => `\`${command}\``,
+  (command) => `; ${command};`,
+  (command) => `'; ${command}; '`,
+  (command) => `"; ${command}; "`,
+  (command) => `x\n${command}\n`,
+  (command) => `() { :; }; ${command}`,
+  (command) => `x=y[$(${command})]`,
+];
