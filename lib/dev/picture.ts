@@ -13,7 +13,7 @@ const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.met
 
 const size = { cols: 92, rows: 100 };
 /** What the picture begins with, and what comes after its end. */
-const [first, beyond] = ["Two more flags", "Shared are the users"];
+const [first, beyond] = ["sudo unshare --mount", "private are the ones"];
 /** A character's width and a line's height, and the margin around all; pixels. */
 const [width, height, margin] = [8.43, 19, 16];
 const [foreground, background] = ["#d8dee9", "#2e3440"];
@@ -64,7 +64,7 @@ function drawing(): string {
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}">`,
     `<title>A terminal: chapter 2 shows its container's process 1, and a table of its namespaces</title>`,
     `<rect width="${w}" height="${h}" rx="10" fill="${background}"/>`,
-    `<g font-family="ui-monospace, Menlo, Consolas, monospace" font-size="14" fill="${foreground}" xml:space="preserve">`,
+    `<g font-family="ui-monospace, Menlo, Consolas, monospace" font-size="14" fill="${foreground}">`,
     ...texts,
     "</g></svg>\n",
   ].join("\n");
@@ -87,6 +87,7 @@ function spans(row: number): string {
   return text && `${drawn}</tspan>`;
 }
 
+/** Blanks that do not break are those that nobody collapses. */
 function escape(text: string): string {
-  return text.replace(/[&<>]/g, (each) => `&#${each.charCodeAt(0)};`);
+  return text.replace(/[&<>]/g, (each) => `&#${each.charCodeAt(0)};`).replaceAll(" ", "\u00a0");
 }
