@@ -173,7 +173,7 @@ describe("README: a test that pastes", () => {
       "cat /no/such/file",
       "mkdir /proc/mine",
       "echo )",
-      "ls --no",
+      "ls --none",
     ];
     const complaints = await paste(
       ["echo all is well", ...failing].map((line) => block("sh", line)),
