@@ -67,8 +67,9 @@ for (const name of chapters.keys())
     test("has what its lines print, or run: npm run readme", { skip }, async () => {
       const told = await leavesNothing(() => tell(name));
       printsTheSame(section, told);
+      const missed = unnoticed(section, (mutant) => printsTheSame(mutant, told));
       assert.deepEqual(
-        unnoticed(section, (mutant) => printsTheSame(mutant, told)),
+        missed.filter(([line, mutant]) => !mayDiffer(line, mutant, section)),
         [],
       );
     });
@@ -99,21 +100,27 @@ function unnoticed(text: string, compare: (mutant: string) => void): [string, st
   };
   return lines.flatMap((line, at) => {
     if (/^>? *$/.test(line)) return [];
-    const missed = mutantsOf(line, text).filter((mutant) => !notices(at, mutant));
+    const missed = mutantsOf(line).filter((mutant) => !notices(at, mutant));
     if (!notices(at)) missed.push("(gone)");
     return missed.map((mutant): [string, string] => [line, mutant]);
   });
 }
 
 /** A line with another last word, and with another last number. */
-function mutantsOf(line: string, text: string): string[] {
+function mutantsOf(line: string): string[] {
   const word = line.replace(/[A-Za-z](?=[^A-Za-z]*$)/, "ø");
-  const [number = ""] = line.match(/\d+(?=\D*$)/) ?? [];
-  const other = line.replace(/\d(?=\D*$)/, (digit) => `${(Number(digit) + 1) % 10}`);
-  // A pid, say, that stands nowhere else can be any.
-  const isFree = number.length > 2 && text.match(RegExp(`\\b${number}\\b`, "g"))?.length === 1;
-  return [word, other].filter(
-    (mutant) => mutant !== line && steady(mutant) !== steady(line) && !(mutant === other && isFree),
+  const number = line.replace(/\d(?=\D*$)/, (digit) => `${(Number(digit) + 1) % 10}`);
+  return [word, number].filter((mutant) => mutant !== line);
+}
+
+/** Whether two lines of output differ in what may be another in the next run. */
+function mayDiffer(line: string, other: string, text: string): boolean {
+  if (steady(line) === steady(other)) return true;
+  // A number that stands nowhere else, such as a pid.
+  const [number = ""] = line.match(/\d{3,}(?=\D*$)/) ?? [];
+  const once = text.match(RegExp(`\\b${number}\\b`, "g"))?.length === 1;
+  return (
+    number !== "" && once && line.replace(/\d+(?=\D*$)/, "") === other.replace(/\d+(?=\D*$)/, "")
   );
 }
 
