@@ -154,7 +154,12 @@ export const walk = (which: string, ...flags: string[]) => run(chapter(which, ..
 export function inShort({ command, status, signal, stdout, stderr }: Told): string {
   const at = stdout.match(/^[^\s│┌└─✔✘].*$/gm)?.at(-1);
   const end = stdout.trimEnd().split("\n").slice(-25).join("\n");
-  const words = command.slice(command.findIndex((word) => word.startsWith(checkout)));
+  const words = command.slice(
+    Math.max(
+      0,
+      command.findIndex((word) => word.startsWith(checkout)),
+    ),
+  );
   return `${words.join(" ").replaceAll(checkout, "")}: ${signal ?? `status ${status}`}
 It was at: ${at}
 The screen:

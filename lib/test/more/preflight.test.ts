@@ -6,39 +6,39 @@
 import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { test } from "node:test";
-import { findProgram } from "../shell.ts";
+import { describe, test } from "node:test";
+import { findProgram } from "../../shell.ts";
 import {
+  atTerminal,
   cannotRun,
+  chapters,
   checkout,
-  file,
+  fixture,
   leavesNothing,
   missingTools,
   mode,
   noOwnMounts,
   ownMounts,
+  refused,
   run,
   succeeds,
+  sudo,
   temporary,
+  toldToItsEnd,
   tsx,
-} from "./testing.ts";
+  withoutTool,
+} from "../testing.ts";
 
-const chapter = (number: string, ...flags: string[]) => {
-  const names = ["01-chroot", "02-unshare", "03-nsenter", "04-overlay"];
-  const name = names.find((each) => each.startsWith(number))!;
-  return tsx(file(`chapters/${name}.ts`), "--yes", ...flags);
-};
-const unshare = chapter("02");
-const rootless = chapter("02", "--rootless");
-const overlay = chapter("04");
+/** A chapter that takes what all take, and one that takes an overlay as well. */
+const plain = tsx(fixture("walk"), "--yes");
+const rootless = tsx(fixture("walk"), "--yes", "--rootless");
+const overlay = tsx(fixture("layers"), "--yes");
 
 // ── Surroundings
 
-const works = (command: string[]) => succeeds(command[0]!, ...command.slice(1));
-
 /** Root of a user namespace, with mounts of its own: anyone can be that. */
 const mapped = ["unshare", "--user", "--map-root-user", "--mount"];
-const noMapped = !works([...mapped, "true"]) && "no user namespaces for this user on this machine";
+const noMapped = !succeeds(...mapped, "true") && "no user namespaces for this user on this machine";
 
 /** A command after some lines of shell, where these are root's. */
 function after(setup: string, command: string[], who = mapped): string[] {
@@ -103,18 +103,16 @@ const noBubblewrap =
   (!succeeds("bwrap", "--dev-bind", "/", "/", "--unshare-user", "true") &&
     "bwrap does not work here");
 
-const withSudo = (...flags: string[]) => (mode === "sudo" ? ["sudo", "-n", ...flags] : []);
-
 /** A container of Podman's, whose files are this machine's. */
 const podman = (command: string[], ...flags: string[]) => [
-  ...withSudo(),
+  ...sudo,
   ...["podman", "run", "--rm", "--network=none", `--workdir=${checkout}`],
   ...[...flags, "--rootfs", "/:O", ...command],
 ];
 const noPodman =
   (mode === "rootless" && "only root's Podman has the machine's files") ||
   missingTools("podman") ||
-  (!works(podman(["true"])) && "Podman does not work here");
+  (!succeeds(...podman(["true"])) && "Podman does not work here");
 
 // ── Refusals
 
@@ -187,7 +185,7 @@ const refusals: Refusal[] = [
   {
     name: "when root lacks CAP_SYS_ADMIN, and offers --rootless, which works",
     skip: noMapped,
-    command: after(binfmt, [...without("sys_admin"), ...unshare]),
+    command: after(binfmt, [...without("sys_admin"), ...plain]),
     says: [
       /Root may not make namespaces here/,
       /container without the capability CAP_SYS_ADMIN/,
@@ -198,14 +196,14 @@ const refusals: Refusal[] = [
   {
     name: "when root lacks CAP_SYS_ADMIN, and does not offer --rootless where it does not work",
     skip: noMapped,
-    command: after(covered, [...without("sys_admin"), ...unshare]),
+    command: after(covered, [...without("sys_admin"), ...plain]),
     says: [/container without the capability CAP_SYS_ADMIN/, outside],
     silent: /--rootless: that works here/,
   },
   {
     name: "when a seccomp filter forbids to make namespaces",
     skip: noBubblewrap,
-    command: filtered(unshare, ...asContainersRoot),
+    command: filtered(plain, ...asContainersRoot),
     says: [/Root may not make namespaces here/, /seccomp filter/, outside],
   },
   {
@@ -218,7 +216,7 @@ const refusals: Refusal[] = [
   {
     name: "in a container of Podman's",
     skip: noPodman,
-    command: podman(unshare),
+    command: podman(plain),
     says: [/Root may not make namespaces here/, /CAP_SYS_ADMIN/, outside],
     silent: /--rootless: that works here/,
   },
@@ -238,7 +236,7 @@ const refusals: Refusal[] = [
   {
     name: "a TMPDIR that is mounted noexec",
     skip: noOwnMounts,
-    command: after('mount -t tmpfs -o noexec none "$TMPDIR"', unshare, ownMounts),
+    command: after('mount -t tmpfs -o noexec none "$TMPDIR"', plain, ownMounts),
     says: [/is mounted noexec/, /no program in it can be run/, /\bTMPDIR=?/],
   },
   {
@@ -246,7 +244,7 @@ const refusals: Refusal[] = [
     skip: noOwnMounts || missingTools("ps", "pgrep"),
     command: after(
       ["ps", "pgrep"].map((tool) => `mount --bind /dev/null ${findProgram(tool)}`).join("\n"),
-      chapter("03"),
+      tsx(chapters[2]!, "--yes"),
       ownMounts,
     ),
     says: [
@@ -257,7 +255,7 @@ const refusals: Refusal[] = [
   {
     name: "a user without sudo, and offers --rootless, which works",
     skip: noMapped || missingTools("sudo"),
-    command: after(noSudo, [...ordinary, ...unshare]),
+    command: after(noSudo, [...ordinary, ...plain]),
     says: [/you are not root, and there is no sudo/, /--rootless: that works here, without sudo/],
   },
   {
@@ -265,7 +263,7 @@ const refusals: Refusal[] = [
     skip: noMapped || missingTools("sudo"),
     command: after(`${noSudo}; echo 1 > /proc/sys/user/max_user_namespaces`, [
       ...ordinary,
-      ...unshare,
+      ...plain,
     ]),
     says: [/you are not root, and there is no sudo/, /not work here either/],
     silent: /that works here/,
@@ -274,7 +272,7 @@ const refusals: Refusal[] = [
     name: "--yes when sudo wants a password, and offers --rootless",
     skip:
       cannotRun || (mode !== "rootless" && "this user's sudo wants none") || missingTools("sudo"),
-    command: unshare,
+    command: plain,
     says: [
       /with --yes nobody answers sudo, which says: .*password/,
       /sudo -v/,
@@ -288,16 +286,59 @@ test("a chapter refuses, with cause and remedy,", { concurrency: 4 }, async (t) 
   await leavesNothing(async () => {
     const tests = refusals.map(({ name, skip = false, command, env, says, silent }) =>
       t.test(name, { skip }, async () => {
-        const { status, stdout, stderr } = await run(command, { env });
-        for (const pattern of says) assert.match(stderr, pattern);
-        if (silent) assert.doesNotMatch(stderr, silent);
-        assert.equal(status, 2);
-        assert.doesNotMatch(stderr, /^ +at /m);
-        // No line was shown, and so none was run.
-        assert.doesNotMatch(stdout, /^WORK=/m);
+        const why = refused(await run(command, { env }));
+        for (const pattern of says) assert.match(why, pattern);
+        if (silent) assert.doesNotMatch(why, silent);
       }),
     );
     await Promise.all(tests);
+  });
+});
+
+// ── Where the reader is asked
+
+test(
+  "at a terminal a chapter refuses at the first privileged line at the latest, and leaves nothing",
+  { skip: noMapped },
+  async () => {
+    const command = after(binfmt, [...without("sys_admin"), ...tsx(fixture("walk"))]);
+    const { status, output } = await leavesNothing(() =>
+      atTerminal(command, {}, async (reader) => {
+        const refusal = /Root may not make namespaces here[^]*--rootless: that works here/;
+        while (!refusal.test(await reader.sees(/Stop here\n|Root may not[^]*without sudo/)))
+          reader.types("\r");
+      }),
+    );
+    assert.equal(status, 2, output);
+    assert.doesNotMatch(output, /^sleep 1d/m);
+  },
+);
+
+// ── Tools
+
+describe("a chapter refuses to start, and names the packages, when there is no", () => {
+  for (const [tool, index, ...packages] of [
+    ["bash", 1],
+    ["unshare", 1, "util-linux", "util-linux-misc"],
+    ["nsenter", 2, "util-linux", "util-linux-misc"],
+    ["chroot", 0, "coreutils"],
+    ["mount", 3, "util-linux"],
+    ["ps", 1, "procps", "procps-ng"],
+    ["ip", 1, "iproute2", "iproute"],
+    ["ldd", 1, "libc-bin", "glibc-common", "glibc", "musl-utils"],
+  ] as [string, number, ...string[]][])
+    test(tool, { skip: noOwnMounts || missingTools(tool) }, async () => {
+      const command = withoutTool(tool, tsx(chapters[index]!, "--yes"));
+      const why = refused(await leavesNothing(() => run(command)));
+      const words = new Set(why.match(/[\w-]+/g));
+      for (const word of [tool, ...packages, "Debian", "Ubuntu", "Fedora", "Arch", "Alpine"])
+        assert.ok(words.has(word), `${word}: ${why}`);
+    });
+
+  test("tool that its header names, with its own packages", async () => {
+    const why = refused(await leavesNothing(() => run(tsx(fixture("needs"), "--yes"))));
+    assert.match(why, /^by-hand-no-such-tool is missing\. .*Debian and Ubuntu, .*\bone\b/m);
+    assert.match(why, /^by-hand-nor-this is missing\. .*\bone\b.*\btwo\b.*\bthree\b.*\bfour\b/m);
   });
 });
 
@@ -318,20 +359,17 @@ for (const [made, make] of [
         const tmp = temporary();
         const bin = join(dirname(tmp), "bin");
         mkdirSync(bin);
-        for (const [number, tools] of [
-          ["02", lacking],
-          ["03", ["nsenter", "pgrep", "stat"]],
-          ["04", ["mount"]],
+        for (const [which, tools] of [
+          [chapters[1]!, lacking],
+          [chapters[2]!, ["nsenter", "pgrep", "stat"]],
+          [chapters[3]!, ["mount"]],
         ] as const) {
           for (const tool of tools) make(findProgram("busybox")!, join(bin, tool));
-          const path = `PATH=${bin}:$PATH`;
-          const { status, stderr } = await run(after(path, chapter(number)));
-          for (const tool of tools) {
-            const complaint = `${join(bin, tool)} is BusyBox's ${tool}`;
-            assert.ok(stderr.includes(complaint), stderr);
-          }
-          assert.match(stderr, /The package is /);
-          assert.equal(status, 2);
+          const told = await run(after(`PATH=${bin}:$PATH`, tsx(which, "--yes")));
+          const why = refused(told);
+          for (const tool of tools)
+            assert.ok(why.includes(`${join(bin, tool)} is BusyBox's ${tool}`), why);
+          assert.match(why, /The package is /);
         }
         rmSync(dirname(tmp), { recursive: true });
       }),
@@ -348,7 +386,7 @@ const fine: Pick<Refusal, "name" | "skip" | "command">[] = [
   {
     name: "TMPDIR is on an overlay and the chapter makes none",
     skip: cannotRun || noOwnMounts,
-    command: after(onOverlay, unshare, ownMounts),
+    command: after(onOverlay, plain, ownMounts),
   },
   {
     name: "--rootless is given where root lacks CAP_SYS_ADMIN",
@@ -358,7 +396,7 @@ const fine: Pick<Refusal, "name" | "skip" | "command">[] = [
   {
     name: "it is in a container that was started with --privileged",
     skip: noPodman,
-    command: podman(unshare, "--privileged"),
+    command: podman(plain, "--privileged"),
   },
 ];
 
@@ -366,8 +404,7 @@ test("a chapter is told to its end, as it should, when", { concurrency: 4 }, asy
   await leavesNothing(async () => {
     const tests = fine.map(({ name, skip = false, command }) =>
       t.test(name, { skip }, async () => {
-        const { status, stdout, stderr } = await run(command);
-        assert.equal(status, 0, stdout + stderr);
+        toldToItsEnd(await run(command));
       }),
     );
     await Promise.all(tests);
