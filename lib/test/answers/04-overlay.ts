@@ -54,9 +54,9 @@ testAnswers(path, 1, [
     ],
   },
   {
-    name: "a tar of it, and a mount namespace of the container's own",
+    name: "a copy by cp, and a mount namespace of the container's own",
     lines: [
-      "mkdir l u w; sudo tar -C upper -c . | sudo tar -C l -x",
+      "mkdir u w; sudo cp --archive upper l",
       [
         "sudo unshare --mount bash",
         "mount -t overlay o -o lowerdir=l:app:base,upperdir=u,workdir=w app",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { atTerminal, cannotRun, file, keys, leavesNothing, mode, run, tsx } from "./testing.ts";
+import { atTerminal, cannotRun, file, keys, leavesNothing, mode, run, tsx } from "../testing.ts";
 
 const rootless = mode === "rootless" ? ["--rootless"] : [];
 const contents = (...flags: string[]) => tsx(file("lib/contents.ts"), ...rootless, ...flags);

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { checkout, leavesNothing, mode, run, temporary } from "./testing.ts";
+import { checkout, leavesNothing, mode, run, temporary } from "../testing.ts";
 
 /** Where .ci/run has the trees, each as a tar; and a Node for each processor. */
 const { BY_HAND_MACHINES: trees = "", BY_HAND_RUNTIMES: runtimes = "" } = process.env;

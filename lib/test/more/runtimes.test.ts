@@ -11,7 +11,7 @@ import {
   mode,
   run,
   typedLines,
-} from "./testing.ts";
+} from "../testing.ts";
 
 /** Where .ci/run has installed them, as npm does. */
 const directory = process.env.BY_HAND_RUNTIMES;

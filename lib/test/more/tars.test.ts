@@ -11,26 +11,21 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { parseListing, parseSource, requireContents } from "../rootfs.ts";
-import { findProgram } from "../shell.ts";
+import { parseListing, requireContents, useSource } from "../../options/rootfs.ts";
+import { findProgram } from "../../shell.ts";
 import {
   cannotRun,
   chapter,
+  chapters,
   leavesNothing,
   missingTools,
   ownMounts,
   noOwnMounts,
   run,
+  toldToItsEnd,
   tsx,
-  file,
-} from "./testing.ts";
+} from "../testing.ts";
 
-const chapters = [
-  "chapters/01-chroot.ts",
-  "chapters/02-unshare.ts",
-  "chapters/03-nsenter.ts",
-  "chapters/04-overlay.ts",
-];
 const noBusybox = missingTools("busybox", "tar");
 
 /** Where the archives are; and what must not be touched from there. */
@@ -108,10 +103,9 @@ crw-r--r-- 0/0             1,3 1970-01-01 00:00 ./dev/null
   ]);
 });
 
-test("parseSource() refuses what is no source", () => {
-  const names = ["", "debian", "docker:", "podman:a b", "docker:-x", "a.zip"];
-  for (const name of names) assert.throws(() => parseSource(name, true), /--rootfs takes host/);
-  assert.equal(parseSource("host", true), undefined);
+test("useSource() refuses what is no source", () => {
+  for (const name of ["", "debian", "docker", "a.zip", "a.tar.bz2"])
+    assert.throws(() => useSource({ ask: false }, name), /--rootfs takes host/);
 });
 
 test("requireContents() finds programs wherever a root has them", () => {
@@ -130,10 +124,8 @@ for (const path of chapters)
   describe(path, { skip: cannotRun || noBusybox }, () => {
     for (const source of ["busybox", good])
       test(`--rootfs ${source} proves every claim`, async () => {
-        const { status, stdout, stderr } = await walk(path, source);
-        assert.equal(stderr, "");
-        assert.equal(status, 0);
-        assert.match(stdout, /^In (rootfs|base) goes /m);
+        const { stdout } = toldToItsEnd(await walk(path, source));
+        assert.match(stdout, /^In \w+ goes /m);
       });
   });
 
@@ -149,7 +141,7 @@ for (const [ending, packer] of [
       const packed = `${good}.${ending}`;
       test("is unpacked", async () => {
         execFileSync(packer, ["-k", good]);
-        assert.equal((await walk(chapters[1]!, packed)).status, 0);
+        toldToItsEnd(await walk(chapters[1]!, packed));
       });
       test("is refused when its end is missing", async () => {
         truncateSync(packed, 100_000);
@@ -249,8 +241,8 @@ test(
   "A disk that is too small is named, and everything undone",
   { skip: cannotRun || noBusybox || noOwnMounts },
   async () => {
-    const [program = "", ...rest] = tsx(...[file(chapters[1]!), "--yes", "--rootfs", good]);
-    const script = `mount -t tmpfs -o size=2m none /mnt && TMPDIR=/mnt "$@"; status=$?; find /mnt -name 'by-hand.*'; exit $status`;
+    const [program = "", ...rest] = tsx(...[chapters[1]!, "--yes", "--rootfs", good]);
+    const script = `mount -t tmpfs -o size=1m none /mnt && TMPDIR=/mnt "$@"; status=$?; find /mnt -name 'by-hand.*'; exit $status`;
     const { status, stdout, stderr } = await leavesNothing(() =>
       run([...ownMounts, "bash", "-c", script, "bash", program, ...rest]),
     );
