@@ -23,7 +23,7 @@
  * @see chroot(1), chroot(2), ldd(1), ld.so(8), pivot_root(2)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
-import { elders, identity, namespaces, parseNamespaces } from "../lib/kernel.ts";
+import { elders, namespaces, parseNamespaces } from "../lib/kernel.ts";
 
 await chapter(import.meta.url, tell);
 
@@ -42,10 +42,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell }: Verbs)
   await $`mkdir rootfs; echo "Hello" > rootfs/test.txt`;
   await $`type -P bash cat | xargs cp --parents --target-directory=rootfs`;
   say`Now try it. 'chroot' makes 'rootfs' the /, then starts the 'bash' that it finds there.`;
-  await $({
-    changes: "nothing, because bash will not start",
-    nothrow: true,
-  })`sudo chroot rootfs bash`;
+  await $({ changes: "nothing: 'bash' will not start", nothrow: true })`sudo chroot rootfs bash`;
   await $`ls -l rootfs$(type -P bash)`;
   say`"No such file or directory", yet there it is. What is missing is another file: a dynamically
     linked program names a loader, which the kernel starts first, and the loader looks for the
@@ -64,16 +61,19 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell }: Verbs)
 
   await part`Change /`;
   say`Now '${shell}' starts, and what lies outside of 'rootfs' no longer has a name: there is no
-    /sys/kernel. A directory is known by its device and its inode number, and 'stat' prints both.`;
+    /sys/kernel. A directory is known by its inode number: 'ls -di'.`;
+  const inodes = await $`ls -di / rootfs`;
   const changed = await enter({ changes: "nothing outside of 'rootfs', which goes at the end" })`
     sudo chroot rootfs ${shell}
     cat /test.txt
     ls -lisa /
     ls /sys/kernel
-    stat -c %d:%i /
+    ls -di /
   `;
-  const root = changed("stat -c %d:%i /");
-  differ("inside, / is another directory", { "/ on the host": identity("/"), "/ inside": root });
+  const [host, outer] = inodes.stdout.split("\n").map(inode);
+  const inner = inode(changed("ls -di /"));
+  same("inside, / is 'rootfs'", { "rootfs outside": outer, "/ inside": inner });
+  differ("it is not the host's /", { "/ outside": host, "/ inside": inner });
 
   await part`Files, and nothing else`;
   say`'ps' reads /proc, a file system that the kernel generates on the fly. Mount one inside: -t
@@ -89,10 +89,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell }: Verbs)
     ls -l /proc/self/ns
     umount /proc
   `;
-  const pids = elders();
   same("every process that is older than this chapter is in sight", {
-    "on the host": pids,
-    inside: pids.filter((pid) => new RegExp(`^ *${pid} `, "m").test(inside(ps))),
+    "on the host": elders(),
+    inside: elders().filter((pid) => new RegExp(`^ *${pid} `, "m").test(inside(ps))),
   });
   say`/proc/self/ns lists what else a process can have of its own, such as a process table (pid), a
     network (net), a host name (uts), users (user), mounts (mnt). The same number means the same
@@ -115,15 +114,17 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell }: Verbs)
     sudo nsenter --pid=/proc/self/ns/pid --root=rootfs ${shell}
     ls -a ..
     until [ . -ef .. ]; do cd -P ..; done; ls
-    stat -c %d:%i .
-    stat -c %d:%i /
+    ls -di .
+    ls -di /
   `;
-  same("the shell has walked out: its working directory is the host's /", {
-    "/ on the host": identity("/"),
-    "where the shell is": outside("stat -c %d:%i ."),
-  });
-  const still = outside("stat -c %d:%i /");
-  same("and its own / is still 'rootfs'", { "/ inside, above": root, "the shell's /": still });
+  const [here, top] = [outside("ls -di ."), outside("ls -di /")].map(inode);
+  same("the shell has walked out, to the host's /", { "/ outside": host, "where it is": here });
+  same("and its own / is still 'rootfs'", { "rootfs outside": outer, "its /": top });
   say`So runtimes use pivot_root(2): in the container's own mount namespace, it puts the new root in
     the place of the old one, which is then unmounted. Then there is no outside to walk to.`;
+}
+
+/** The inode number in a line of 'ls -di'. */
+function inode(line: string) {
+  return /\d+/.exec(line)?.[0];
 }

@@ -181,18 +181,18 @@ const commit: Challenge<Mounted> = {
     },
   ],
   hints: [
-    `A layer is a directory, and so is 'upper'. A copy of it will do: with which option does 'cp' copy
-    a whiteout as a whiteout?`,
-    `'cp --archive', as root. The copy goes to the front: 'lowerdir=…:app:base'.`,
+    `A layer is a directory, and so is 'upper'. A copy of it will do, if a whiteout is still one there.
+    What packs files as they are?`,
+    `'tar', as root: one packs, another unpacks. The copy goes to the front: 'lowerdir=…:app:base'.`,
     `The second container needs three more directories: an upper, a work and a merged of its own.`,
   ],
   async solution({ say, $ }) {
-    say`--archive copies a whiteout as what it is. The copy is the new layer, and the second
-      container has an upper, a work and a merged of its own.`;
+    say`'tar' packs a whiteout as what it is. (So does 'cp --archive', but for that of Ubuntu 25.10.) The
+      copy is the new layer, and the second container has an upper, a work and a merged of its own.`;
     await $({
       changes: "'upper' is copied to 'layer', owners and all",
       undo: "with the chapter's directory",
-    })`sudo cp --archive upper layer; mkdir -p upper2 work2 merged2`;
+    })`mkdir -p layer upper2 work2 merged2; sudo tar -C upper -c . | sudo tar -C layer -x`;
     await $({
       changes: "an overlay is mounted on 'merged2'",
       undo: "by 'umount', further down",
