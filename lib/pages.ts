@@ -27,13 +27,10 @@ export interface Page {
   end(header: Header, next?: Header): void;
 }
 
-/**
- * What was printed, as lines that fit in `width` columns. Those beyond the first `most` are left
- * out, and `kept` says how many stand then.
- */
-export function cut(text: string, width: number, most: number, kept = most) {
+/** What was printed, as lines that fit in `width` columns; those beyond the first `most` are left out. */
+export function cut(text: string, width: number, most: number) {
   const lines = text.trimEnd().split("\n").map(harmless);
-  const left = lines.length > most + 1 ? lines.length - kept : 0;
+  const left = lines.length > most + 1 ? lines.length - most : 0;
   const clip = (line: string) => (line.length > width ? `${line.slice(0, width - 1)}…` : line);
   return { lines: lines.slice(0, lines.length - left).map(clip), left };
 }
