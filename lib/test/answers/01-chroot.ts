@@ -18,8 +18,6 @@ export const answers: Answer[][] = [
       name: "a process in the background",
       lines: [
         "sudo unshare --mount bash -c 'mount --rbind rootfs rootfs; cd rootfs; mount -t proc proc proc; mkdir o; pivot_root . o; umount -l o; exec bash -c \"while :; do read -t 9 < <(:); done\"' &> /dev/null &",
-        "sleep 1",
-        "true",
       ],
     },
     {

@@ -17,8 +17,6 @@ export const answers: Answer[][] = [
       name: "a container in the background, with a bind mount as its root",
       lines: [
         'sudo unshare -pm bash -c \'bash -c "mount --bind rootfs rootfs; mount -t proc proc rootfs/proc; exec chroot rootfs bash -c \\"read < <(:); while :; do read -t 9; done\\""; exit\' &> /dev/null &',
-        "sleep 1",
-        "true",
       ],
     },
     {

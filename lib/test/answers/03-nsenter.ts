@@ -42,7 +42,7 @@ export const answers: Answer[][] = [
   [
     {
       name: "ip monitor",
-      lines: ["sudo nsenter --net=/proc/$PID/ns/net ip monitor &> /dev/null &", "sleep 1", "true"],
+      lines: ["sudo nsenter --net=/proc/$PID/ns/net ip monitor &> /dev/null &"],
     },
     {
       name: "a tool in a root that has it, in the net namespace and one more",
@@ -51,7 +51,7 @@ export const answers: Answer[][] = [
     },
     {
       name: "a program that the container has",
-      lines: ['sudo nsenter --target "$PID" --net sleep 3 &> /dev/null &', "sleep 1", "true"],
+      lines: ['sudo nsenter --target "$PID" --net sleep 3 &> /dev/null &'],
       missing: { 2: /sleep, which the container has/ },
     },
     {

@@ -1,0 +1,83 @@
+/**
+ * Answers to the challenges that are right by another way than the solution's, or nearly right: in
+ * answers/, by the names of the chapters. (The solutions are told in chapters.test.ts.)
+ */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { basename } from "node:path";
+import { test } from "node:test";
+import { readChallenges } from "../../options/challenge.ts";
+import { sandbox } from "../../options/rootless.ts";
+import {
+  cannotRun,
+  challenged,
+  file,
+  fixture,
+  inShort,
+  leavesNothing,
+  mode,
+  run,
+  tsx,
+} from "../testing.ts";
+
+/** A line of an answer; a list is a line that opens a shell, and what is typed there. */
+type Line = string | string[];
+
+export interface Answer {
+  name: string;
+  lines: Line[];
+  /** What the judge shows instead, for the criterion with that number; none, and it is right. */
+  missing?: Record<number, RegExp>;
+}
+
+/** Tries an answer to a challenge, and compares what the judge says. */
+async function judge(path: string, number: number, { lines, missing }: Answer) {
+  const patience = missing ? 1500 : 8000;
+  const attempt = tsx(
+    ...[fixture("attempt"), path, String(number), String(patience), JSON.stringify(lines)],
+  );
+  const told = await run(mode === "rootless" ? [...sandbox.split(" "), ...attempt] : attempt);
+  const json = told.stdout.trimEnd().split("\n").at(-1) ?? "";
+  assert.match(json, /^\[/, inShort(told));
+  const judged = JSON.parse(json) as (true | string)[];
+  assert.ok(judged.length > 0, `There was nothing to judge. ${inShort(told)}`);
+  judged.forEach((answer, index) => {
+    const expected = missing?.[index];
+    if (expected) assert.match(String(answer), expected, inShort(told));
+    else assert.equal(answer, true, inShort(told));
+  });
+  for (const index of Object.keys(missing ?? {})) assert.ok(Number(index) < judged.length);
+}
+
+for (const path of challenged) {
+  const name = basename(path);
+  const data = file(`lib/test/answers/${name}`);
+  if (!existsSync(data)) {
+    test(`the challenges of ${name}`, { todo: `there is no lib/test/answers/${name}` });
+    continue;
+  }
+  const { answers } = (await import(data)) as { answers: Answer[][] };
+  answers.forEach((list, number) =>
+    test(
+      `challenge ${number + 1} of ${name} is`,
+      { skip: cannotRun, concurrency: 4 },
+      async (t) => {
+        await leavesNothing(() =>
+          Promise.all(
+            list.map((answer) =>
+              t.test(`${answer.missing ? "not " : ""}met by ${answer.name}`, () =>
+                judge(path, number, answer),
+              ),
+            ),
+          ),
+        );
+      },
+    ),
+  );
+  test(`${name} has answers to each of its challenges, of both kinds`, async () => {
+    assert.equal(answers.length, (await readChallenges(path)).length);
+    for (const list of answers)
+      for (const kind of [true, false])
+        assert.ok(list.some(({ missing }) => (missing === undefined) === kind));
+  });
+}
