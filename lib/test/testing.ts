@@ -78,7 +78,8 @@ export function environment(tmp: string, more: NodeJS.ProcessEnv = {}) {
   };
 }
 
-process.on("exit", () => home && tidy(home));
+// Before that which it is in is removed.
+process.prependListener("exit", () => home && tidy(home));
 
 /** Waits for what must come to be, for at most ten seconds. */
 export async function until(holds: () => boolean, what = `${holds}`) {

@@ -7,15 +7,18 @@ import {
   agree,
   atTerminal,
   cannotRun,
+  challenged,
   chapter,
+  fixture,
   keys,
   leavesNothing,
   type Reader,
   run,
   temporary,
-} from "./testing.ts";
+  toldToItsEnd,
+} from "../testing.ts";
 
-const path = "chapters/01-chroot.ts";
+const path = challenged[0]!;
 
 /** Picks the first challenge, and goes on to the shell. */
 async function toShell({ sees, types }: Reader) {
@@ -36,52 +39,44 @@ async function pivot({ sees, types }: Reader) {
 }
 
 describe("--challenge at a terminal", { skip: cannotRun }, () => {
-  test(
-    "ticks off what is met while the reader types, and ends when all is",
-    { skip: cannotRun },
-    async () => {
-      const { status, output } = await leavesNothing(() =>
-        atTerminal(chapter(path, "--challenge"), {}, async (reader) => {
-          await toShell(reader);
-          await pivot(reader);
-          reader.types("mount -t proc proc /proc; umount -l /old\r");
-          await reader.sees(/✔ That is all of it/);
-          reader.types("exit\r");
-          await reader.sees(/exit\n[^]*[#$] $/);
-          reader.types("exit\r");
-          await reader.sees(/Solved\./);
-          await agree(reader, 2);
-        }),
-      );
-      assert.equal(status, 0, output);
-    },
-  );
+  test("ticks off what is met while the reader types, and ends when all is", async () => {
+    const { status, output } = await leavesNothing(() =>
+      atTerminal(chapter(path, "--challenge"), {}, async (reader) => {
+        await toShell(reader);
+        await pivot(reader);
+        reader.types("mount -t proc proc /proc; umount -l /old\r");
+        await reader.sees(/✔ That is all of it/);
+        reader.types("exit\r");
+        await reader.sees(/exit\n[^]*[#$] $/);
+        reader.types("exit\r");
+        await reader.sees(/Solved\./);
+        await agree(reader, 2);
+      }),
+    );
+    assert.equal(status, 0, output);
+  });
 
-  test(
-    "says what is missing, gives hints, and then the solution",
-    { skip: cannotRun },
-    async () => {
-      const { status, output } = await leavesNothing(() =>
-        atTerminal(chapter(path, "--challenge"), {}, async (reader) => {
-          const { sees, types } = reader;
-          await toShell(reader);
-          types("exit\r");
-          await sees(/Not yet:\n[^]*Stop here/);
-          types(keys.down + keys.enter);
-          await sees(/begin with unshare --mount[^]*Stop here/);
-          types(keys.down + keys.down + keys.enter);
-          await agree(reader, 1);
-          await sees(/Solved\./);
-          await agree(reader, 2);
-        }),
-      );
-      assert.equal(status, 0, output);
-    },
-  );
+  test("says what is missing, gives hints, and then the solution", async () => {
+    const { status, output } = await leavesNothing(() =>
+      atTerminal(chapter(path, "--challenge"), {}, async (reader) => {
+        const { sees, types } = reader;
+        await toShell(reader);
+        types("exit\r");
+        await sees(/Not yet:\n[^]*Stop here/);
+        types(keys.down + keys.enter);
+        await sees(/begin with unshare --mount[^]*Stop here/);
+        types(keys.down + keys.down + keys.enter);
+        await agree(reader, 1);
+        await sees(/Solved\./);
+        await agree(reader, 2);
+      }),
+    );
+    assert.equal(status, 0, output);
+  });
 
   test("is offered at the end of a walk, and taken if the reader likes", async () => {
     const { status, output } = await leavesNothing(() =>
-      atTerminal(chapter("chapters/02-unshare.ts"), {}, async (reader) => {
+      atTerminal(chapter(challenged[1]!), {}, async (reader) => {
         const { sees, types } = reader;
         for (;;) {
           const seen = await sees(/(Stop here|Not now)\n|Leave: exit/);
@@ -98,32 +93,26 @@ describe("--challenge at a terminal", { skip: cannotRun }, () => {
     assert.equal(status, 130);
   });
 
-  for (const [way, act, expected] of [
-    ["SIGTERM", (pid: number) => process.kill(pid, "SIGTERM"), 143],
-    ["SIGKILL", (pid: number) => process.kill(pid, "SIGKILL"), 137],
+  for (const [way, expected] of [
+    ["SIGTERM", 143],
+    ["SIGKILL", 137],
   ] as const)
     test(`leaves nothing at ${way}, while the reader is in a root by pivot_root`, () =>
       leavesNothing(async () => {
         const tmp = temporary();
-        let pid = 0;
-        const command = chapter(path, "--challenge");
         const { status } = await atTerminal(
-          ["bash", "-c", 'echo "pid $$."; exec "$@"', "-", ...command],
+          chapter(path, "--challenge"),
           { tmp },
           async (reader) => {
-            pid = Number(/\d+/.exec(await reader.sees(/pid \d+\./))![0]);
             await toShell(reader);
             await pivot(reader);
-            act(pid);
+            process.kill(reader.pid, way);
           },
         );
         assert.equal(status, expected);
         // What was killed is cleared by the next start.
         if (way === "SIGKILL") {
-          const next = await run(chapter("chapters/03-nsenter.ts", "--yes"), {
-            tmp,
-          });
-          assert.equal(next.status, 0);
+          toldToItsEnd(await run(chapter(fixture("walk"), "--yes"), { tmp }));
         }
       }));
 });

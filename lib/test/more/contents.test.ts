@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { atTerminal, cannotRun, file, keys, leavesNothing, mode, run, tsx } from "../testing.ts";
+import { readHeader } from "../../header.ts";
+import {
+  atTerminal,
+  cannotRun,
+  chapters,
+  file,
+  keys,
+  leavesNothing,
+  mode,
+  run,
+  tsx,
+} from "../testing.ts";
 
 const rootless = mode === "rootless" ? ["--rootless"] : [];
 const contents = (...flags: string[]) => tsx(file("lib/contents.ts"), ...rootless, ...flags);
@@ -10,8 +21,8 @@ describe("npm start", () => {
     const { status, stdout, stderr } = await run(contents());
     assert.equal(stderr, "");
     assert.equal(status, 0);
-    assert.match(stdout, /^01 · chroot: .*\n +npx tsx chapters\/01-chroot\.ts$/m);
-    assert.match(stdout, /^04 · overlay: /m);
+    for (const { title, run } of chapters.map(readHeader))
+      assert.ok(stdout.includes(`${title}\n    ${run}\n`), title);
   });
 
   test("--help says what it does, and lists the chapters", async () => {
@@ -35,7 +46,7 @@ describe("npm start", () => {
         }),
       );
       assert.equal(status, 0);
-      assert.match(output, /^sudo unshare --pid bash$/m);
+      assert.ok(output.includes(`\n${readHeader(chapters[1]!).title}\n\n`));
     },
   );
 
