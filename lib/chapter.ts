@@ -15,7 +15,7 @@ import { forScreen } from "./prose.ts";
 import { complain, endWithReader, print, Stopped, wrap } from "./screen.ts";
 import { nobody } from "./tell.ts";
 import type { Story } from "./verbs.ts";
-import { tell, walk, type Asked, type Lesson, type Rehearsal } from "./walk.ts";
+import { signals, tell, walk, type Asked, type Lesson, type Rehearsal } from "./walk.ts";
 
 export type { Verbs } from "./verbs.ts";
 
@@ -183,8 +183,8 @@ function printable(header: Header, script: string[]) {
 async function explain(error: unknown): Promise<number> {
   if (error instanceof Stopped) return 130;
   if (error instanceof ProcessOutput) {
-    // Ctrl-C, and the line was gone before we heard of it.
-    if (error.signal === "SIGINT") return 130;
+    // Ctrl-C or Ctrl-\, and the line was gone before we heard of it.
+    if (error.signal === "SIGINT" || error.signal === "SIGQUIT") return signals[error.signal];
     const how = error.signal ?? `exit status ${error.exitCode}`;
     complain(`\nThe last line failed: ${how}.`);
     return 1;

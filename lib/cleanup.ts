@@ -88,7 +88,7 @@ export function clear(directory: string, shell: Shell, sudo: boolean): string | 
 
   // What is killed may have started others meanwhile, so look again.
   const { stdout: strangers } = shell.runSync(
-    `for round in {1..20}; do ${look}; [ "$ours" ] || break; ${asRoot}kill -9 $ours; done; echo $others`,
+    `for round in {1..20}; do ${look}; [ "$ours" ] || break; ${asRoot}kill -9 $ours 2>/dev/null; done; echo $others`,
   );
   for (const line of registered(directory)) {
     const silent = line.replaceAll("sudo ", silentSudo());

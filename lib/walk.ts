@@ -2,7 +2,7 @@
  * Telling a chapter from its first line to its last, in a directory of its own that is gone
  * afterwards, however it ends.
  */
-import { rmSync, statfsSync } from "node:fs";
+import { closeSync, openSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { isatty } from "node:tty";
 import { clear, leftovers, makeDirectory } from "./cleanup.ts";
@@ -139,7 +139,7 @@ export async function walk(
     if (left) process.exitCode = 1;
     if (left || (status !== 0 && tally.lines > 0))
       complain(`\n${left ?? "Everything that was done so far is undone."}`);
-    if (terminalIsGone()) hangUp();
+    leaveTerminal();
   });
   for (const [signal, status] of Object.entries(signals))
     process.on(signal, () => process.exit(status));
@@ -183,17 +183,22 @@ export function openDirectory(privilege: Privilege) {
   }
 }
 
-/** Whether a terminal that we began with has been closed. */
-export function terminalIsGone(): boolean {
-  const streams = [process.stdin, process.stdout, process.stderr];
-  return streams.some(({ isTTY, fd }) => isTTY && !isatty(fd));
-}
-
 /**
- * Ends this process by SIGHUP, as a hang-up ends others. Node's own way out would set the terminal
- * right, and crash without it: nodejs/node#51519.
+ * As the last thing of all: if the terminal that we began with is gone, ends this process by SIGHUP,
+ * as a hang-up ends others; if not, lets go of it. Node sets it right on its own way out, and aborts
+ * if it has been closed by then: nodejs/node#51519.
  */
-export function hangUp() {
-  process.removeAllListeners("SIGHUP");
-  process.kill(process.pid, "SIGHUP");
+export function leaveTerminal() {
+  const streams = [process.stdin, process.stdout, process.stderr].filter(({ isTTY }) => isTTY);
+  if (streams.some(({ fd }) => !isatty(fd))) {
+    process.removeAllListeners("SIGHUP");
+    process.kill(process.pid, "SIGHUP");
+  }
+  try {
+    // Who closes a terminal as the last one hangs it up, so hold it.
+    if (streams.length > 0) openSync("/dev/tty", "r+");
+    streams.forEach(({ fd }) => closeSync(fd));
+  } catch {
+    // It is gone by now.
+  }
 }

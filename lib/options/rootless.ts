@@ -11,7 +11,7 @@ import { children, read, runtime } from "../kernel.ts";
 import { CannotStart, whyNotRoot } from "../preflight.ts";
 import { complain } from "../screen.ts";
 import { asJob, handOver, tryOut } from "../shell.ts";
-import { hangUp, openDirectory, signals, terminalIsGone, type Asked } from "../walk.ts";
+import { leaveTerminal, openDirectory, signals, type Asked } from "../walk.ts";
 
 /**
  * Makes a new world and runs a program in it as root, without being root: new user, mount and pid
@@ -61,7 +61,7 @@ export async function walkSandboxed({ ask, pack }: Asked) {
     if (unshare) endSandbox(unshare);
     const left = clear(directory, shell, false);
     if (left) complain(left);
-    if (terminalIsGone()) hangUp();
+    leaveTerminal();
   });
   for (const [name, status] of Object.entries(signals))
     process.on(name, () => {
