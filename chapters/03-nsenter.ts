@@ -52,7 +52,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   )`PID=$(sudo timeout 5 bash -c "until pgrep -P $STARTED; do sleep .1; done") || ! cat container.log`;
   say`A process has a number in every pid namespace from yours down to its own, and 'NSpid' lists
     them. STARTED has one. The process inside has two, and for itself it is process 1.`;
-  const numbers = await $(looks)`sudo grep --no-filename NSpid /proc/{$STARTED,$PID}/status`;
+  const numbers = await $(looks)`sudo grep -h NSpid /proc/{$STARTED,$PID}/status`;
   const [started, sleeping] = numbers.stdout.split("\n").map(howMany);
   differ("'sleep' has one number more: its own pid namespace is one further down", {
     "numbers of STARTED": started,

@@ -41,7 +41,7 @@ function parseNeed(need: string): [tool: string, packages: string[]] {
 
 /** Tools that lines are known to use. */
 const known = new Map(
-  `bash; tar; gzip; zstd; xz (xz-utils, xz, xz, xz); find (findutils); xargs (findutils)
+  `bash; grep; tar; gzip; zstd; xz (xz-utils, xz, xz, xz); find (findutils); xargs (findutils)
   chroot (coreutils); rm (coreutils); cp (coreutils); stat (coreutils); timeout (coreutils)
   unshare (util-linux, util-linux, util-linux, util-linux-misc); setsid (util-linux)
   nsenter (util-linux, util-linux, util-linux, util-linux-misc)
@@ -56,9 +56,10 @@ const known = new Map(
 );
 
 /** Tools whose BusyBox namesakes lack options that lines and clean-up use. */
-const notBusyBox = /^(unshare|nsenter|setpriv|mount|umount|ps|pgrep|cp|rm|stat|find|xargs|tar)$/;
+const notBusyBox =
+  /^(unshare|nsenter|setpriv|mount|umount|ps|pgrep|cp|rm|stat|find|grep|xargs|tar)$/;
 /** What a clean-up takes. */
-const always = ["bash", "find", "rm", "umount"];
+const always = ["bash", "find", "grep", "rm", "umount"];
 
 /** Refuses a system that has none of what the chapters are about. */
 export function requireLinux() {

@@ -17,9 +17,38 @@ const names = chapters.map((path) => basename(path));
 const emulate = `mount -t binfmt_misc none proc/sys/fs/binfmt_misc
 printf '%s' ':arm64:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00:\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff:/usr/bin/qemu-aarch64-static:F' > proc/sys/fs/binfmt_misc/register`;
 
-const machines = [
+/** Puts uutils' coreutils and sudo-rs in the place of GNU's and the other sudo, as Ubuntu 25.10 has. */
+const uutils = `for tool in usr/lib/cargo/bin/coreutils/*; do
+  rm -f "usr/bin/\${tool##*/}" "usr/sbin/\${tool##*/}"
+  /bin/ln -s "../lib/cargo/bin/coreutils/\${tool##*/}" usr/bin
+done
+/bin/ln -sf ../lib/cargo/bin/sudo usr/bin/sudo
+echo "127.0.0.1 $(uname -n)" >> etc/hosts
+chroot . useradd reader; echo "reader ALL=(ALL) NOPASSWD: ALL" > etc/sudoers`;
+
+/** What Alpine still has from BusyBox where the README's packages are installed. */
+const busybox = `chroot . bash -c 'for tool in hostname ip sed; do ln -sf /bin/busybox $(type -P $tool); done'`;
+
+interface Machine {
+  name: string;
+  tree: string;
+  node: string;
+  names: string[];
+  /** Lines of shell, in the tree, that make it what it is. */
+  prepare?: string;
+  emulate?: string;
+  /** A command that runs another as somebody else. */
+  as?: string;
+}
+
+const machines: Machine[] = [
   { name: "Debian 12", tree: "bookworm", node: "node24", names },
   { name: "Debian 13", tree: "trixie", node: "node24", names },
+  {
+    ...{ name: "Debian 13 with uutils and sudo-rs", tree: "trixie", node: "node24", names },
+    ...{ prepare: uutils, as: "setpriv --reuid=reader --regid=reader --clear-groups env HOME=/" },
+  },
+  { name: "Debian 12 with BusyBox", tree: "bookworm", node: "node24", names, prepare: busybox },
   {
     name: "Debian 12 on arm64, emulated",
     tree: "arm64",
@@ -35,7 +64,7 @@ const everyWay = ["", "--rootless", "--challenge", "--challenge --rootless"];
 const table: string[] = [];
 after(() => table.length > 0 && console.log(table.join("\n")));
 
-for (const { name, tree, node, names, emulate = "" } of machines) {
+for (const { name, tree, node, names, emulate = "", prepare = "", as = "" } of machines) {
   const tar = join(trees, `${tree}.tar`);
   const program = join(runtimes, "node_modules", node, "bin/node");
   const skip =
@@ -56,11 +85,12 @@ for (const { name, tree, node, names, emulate = "" } of machines) {
               mount --bind "$3" opt/by-hand; mount --bind "$4" opt/node
               mount -t proc none proc; mount -t tmpfs none tmp
               ${emulate}
+              ${prepare}
               mount --rbind /dev dev; mount --rbind /sys sys
               pivot_root . old; umount --lazy old
               echo "$(cat etc/debian_version), $(uname -m), $(unshare --version), $(ldd --version | head -n 1)"
               export LANG=C.UTF-8 TMPDIR=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin
-              /opt/node "/opt/by-hand/chapters/${chapter}" --yes ${flags}
+              ${as} /opt/node "/opt/by-hand/chapters/${chapter}" --yes ${flags}
               ls -A /tmp | sed 's/^/left: /'`;
             const namespaces = `unshare ${emulate && "--user --map-root-user"} --mount --pid --fork --kill-child`;
             const command = [
