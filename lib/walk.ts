@@ -129,6 +129,9 @@ export async function walk(
 ) {
   const { ask } = asked;
   const { privilege, silent } = findPrivilege(ask);
+  // Before there is anything that an end by default would leave.
+  for (const [signal, status] of Object.entries(signals))
+    process.on(signal, () => process.exit(status));
   const { directory, shell } = openDirectory(privilege);
   let trial: Promise<void> | undefined;
   const tried = (begin: boolean) => (begin ? (trial ??= tryOutAll(rehearsal.tries, shell)) : trial);
@@ -141,8 +144,6 @@ export async function walk(
       complain(`\n${left ?? "Everything that was done so far is undone."}`);
     leaveTerminal();
   });
-  for (const [signal, status] of Object.entries(signals))
-    process.on(signal, () => process.exit(status));
 
   requireExecutable(directory);
   for (const left of leftovers()) await recover(left);

@@ -54,15 +54,8 @@ function whyNot(refusal: string): string {
 /** Starts this chapter again where the reader is root, and clears up after it. */
 export async function walkSandboxed({ ask, pack }: Asked) {
   requireSandbox();
-  const { directory, shell } = openDirectory("root");
   let unshare: number | undefined;
   let stopped: number | undefined;
-  process.on("exit", () => {
-    if (unshare) endSandbox(unshare);
-    const left = clear(directory, shell, false);
-    if (left) complain(left);
-    leaveTerminal();
-  });
   for (const [name, status] of Object.entries(signals))
     process.on(name, () => {
       if (!unshare) process.exit(status);
@@ -72,6 +65,13 @@ export async function walkSandboxed({ ask, pack }: Asked) {
         for (const chapter of children(bash)) process.kill(chapter, name);
       setTimeout(() => process.exit(status), 3000).unref();
     });
+  const { directory, shell } = openDirectory("root");
+  process.on("exit", () => {
+    if (unshare) endSandbox(unshare);
+    const left = clear(directory, shell, false);
+    if (left) complain(left);
+    leaveTerminal();
+  });
 
   const { doer, recover } = guide(shell, "root", ask, () => undefined);
   for (const left of leftovers()) await recover(left);

@@ -71,6 +71,17 @@ interface Step {
   isLast?: boolean;
 }
 
+/** What comes before the first line, and is not shown. */
+const probes: Step = { name: "its probes", shown: /(?:)/ };
+
+/** Waits until a chapter that is now started is at those: it has made a directory. */
+async function atProbes(tmp: string, isOver: () => boolean) {
+  const names = () => (existsSync(tmp) ? readdirSync(tmp) : []);
+  const before = names();
+  while (!isOver() && names().every((name) => before.includes(name))) await sleep(1);
+  return !isOver();
+}
+
 /** A question of a chapter, or a place in the shell that is opened at one. */
 interface Place {
   name: string;
@@ -134,8 +145,7 @@ async function challengeContents(path: string): Promise<Contents> {
 async function contents(path: string, ...flags: string[]): Promise<Contents> {
   const { stdout } = toldToItsEnd(await run(tsx(path, "--print", ...flags)));
   const fails = meantToFail(flags.length > 0 ? challengeFile(path) : path);
-  // The title comes before the probes.
-  const steps: Step[] = [{ name: "its title", shown: /\S\n/ }];
+  const steps: Step[] = [probes];
   const questions: Place[] = [];
   const shells: Place[] = [];
 
@@ -182,9 +192,10 @@ function telling({ path, flags }: Contents, { typed }: Step): string[] {
 /** Whether it was that step at which a chapter was struck: the last one on the screen. */
 function wasAt(step: Step, { steps }: Contents, printed: string): boolean {
   const shown = printed.split("\n");
+  if (step === probes) return true;
   if (step.typed) return shown.includes("@held@");
   const lines = steps.filter(({ typed }) => !typed).map(({ name }) => name);
-  return (shown.filter((line) => lines.includes(line)).at(-1) ?? "its title") === step.name;
+  return shown.filter((line) => lines.includes(line)).at(-1) === step.name;
 }
 
 // ── Ways to end it there
@@ -224,24 +235,30 @@ function alone(command: string[]): string[] {
   return ["bash", "-c", script, "-", ...command];
 }
 
-/** The ends that are right at a step besides those of the way: at the title the probes are at work. */
-const mayEnd = ({ name, isLast }: Step): End[] => (name === "its title" ? [2] : isLast ? [0] : []);
+/** The ends that are right at a step besides those of the way: a probe that is ended refuses. */
+const mayEnd = (step: Step): End[] => (step === probes ? [2] : step.isLast ? [0] : []);
 
-/** Ends a chapter at each of its lines, without a terminal. */
-function unattended(act: (child: ChildProcess) => unknown): Way["points"] {
+/**
+ * Ends a chapter at each of its lines, without a terminal.
+ *
+ * @param goesOn whether the end comes only when more is typed
+ */
+function unattended(act: (child: ChildProcess) => unknown, goesOn = false): Way["points"] {
   return (contents) =>
     contents.steps.map((step) => ({
       ...{ name: step.name, mayEnd: mayEnd(step) },
       async end(tmp, first) {
         let acted: unknown;
-        const then = (child: ChildProcess) => {
+        async function strike(child: ChildProcess) {
+          const isOver = () => child.exitCode !== null || child.signalCode !== null;
+          if (step === probes && !(await atProbes(tmp, isOver))) return;
           first?.();
-          acted = act(child);
-        };
-        const ended = await run(telling(contents, step), {
-          tmp,
-          once: { prints: step.shown, then },
-        });
+          await act(child);
+          if (goesOn && step.typed) process.kill(teller(child.pid!), "SIGUSR2");
+        }
+        const then = (child: ChildProcess) => (acted = strike(child));
+        const once = { prints: step === probes ? undefined : step.shown, then };
+        const ended = await run(telling(contents, step), { tmp, once });
         assert.doesNotMatch(ended.stderr, /^ +at /m);
         await acted;
         const struck = wasAt(step, contents, ended.stdout);
@@ -264,15 +281,20 @@ function attended(act: (terminal: IPty) => void): Way["points"] {
           leadsSession(terminal.pid);
           let raw = "";
           const printed = () => stripVTControlCharacters(raw).replaceAll("\r\n", "\n");
-          let isDue = true;
-          terminal.onData((text) => {
-            raw += text;
-            if (!isDue || !step.shown.test(printed())) return;
+          let [isDue, isOver] = [true, false];
+          function strike() {
+            if (isOver || !isDue || !step.shown.test(printed())) return;
             isDue = false;
             first?.();
             act(terminal);
+          }
+          terminal.onData((text) => {
+            raw += text;
+            if (step !== probes) strike();
           });
+          if (step === probes) void atProbes(tmp, () => isOver).then(strike);
           terminal.onExit(({ exitCode, signal }) => {
+            isOver = true;
             tidy(tmp);
             const struck = wasAt(step, contents, printed());
             resolve({ ended: signal ? 128 + signal : exitCode, struck });
@@ -411,12 +433,12 @@ const ways: Way[] = [
   {
     name: "has its output closed",
     ends: [1],
-    points: unattended((child) => void child.stdout?.destroy()),
+    points: unattended((child) => void child.stdout?.destroy(), true),
   },
   {
     name: "has its line killed",
     ends: [1],
-    points: unattended(killLine),
+    points: unattended(killLine, true),
   },
   {
     name: "has no more room on its disk",

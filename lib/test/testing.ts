@@ -103,7 +103,7 @@ export interface Told {
  *
  * @param timeout after how many milliseconds it is ended
  * @param input what it reads from standard input
- * @param once what to do as soon as its standard output matches
+ * @param once what to do as soon as its standard output matches, or at once
  */
 export async function run(
   command: string[],
@@ -117,7 +117,7 @@ export async function run(
   }: RunOptions & {
     timeout?: number;
     input?: string;
-    once?: { prints: RegExp; then: (child: ChildProcess) => void };
+    once?: { prints?: RegExp; then: (child: ChildProcess) => void };
   } = {},
 ): Promise<Told> {
   const child = spawn(command[0]!, command.slice(1), {
@@ -130,12 +130,17 @@ export async function run(
   if (child.pid) leadsSession(child.pid);
   let [stdout, stderr, waiting] = ["", "", once];
   child.stderr.setEncoding("utf8").on("data", (text) => (stderr += text));
+  const look = () => {
+    if (!waiting || (waiting.prints && !waiting.prints.test(stdout))) return;
+    const { then } = waiting;
+    waiting = undefined;
+    then(child);
+  };
   child.stdout.setEncoding("utf8").on("data", (text) => {
     stdout += text;
-    if (!waiting?.prints.test(stdout)) return;
-    waiting.then(child);
-    waiting = undefined;
+    look();
   });
+  if (once && !once.prints) look();
   child.stdin.on("error", () => {}).end(input);
   const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>(
     (resolve, reject) => {

@@ -20,7 +20,6 @@ const directory = process.env.BY_HAND_RUNTIMES;
 const runtimes: Record<string, [program: string, ...options: string[]]> = {
   "Node 20 with tsx": ["node20/bin/node", "--import", "tsx"],
   "Node 22 with tsx": ["node22/bin/node", "--import", "tsx"],
-  "Node 22 with tsx": ["node22/bin/node", "--import", "tsx"],
   "Node 24": ["node24/bin/node"],
   "the latest Node": ["node/bin/node"],
   Deno: ["deno/deno", "run", "--allow-all"],
