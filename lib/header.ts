@@ -17,7 +17,7 @@ export interface Header {
   see: string;
   /** The tools that it takes besides those that preflight.ts knows: `nft (nftables)`, see there. */
   needs: string[];
-  /** What is tried before its first step: the names of {@link tries} in preflight.ts. */
+  /** What is tried before its first step, by the names of the files in tries/. */
   tries: string[];
   /** The options that it takes and others do not. */
   takes: string[];

@@ -9,7 +9,7 @@
 import { accessSync, constants, existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname } from "node:path";
-import { fileSystemOf, mountsBelow, read } from "./kernel.ts";
+import { fileSystemOf, read } from "./kernel.ts";
 import { findProgram, searchPath, tryOut, type Privilege, type Shell } from "./shell.ts";
 
 /** Why a chapter cannot start, as sentences for the reader. */
@@ -133,67 +133,7 @@ export function findPrivilege(ask: boolean): { privilege: Privilege; silent: boo
   return { privilege: "sudo", silent: ok };
 }
 
-/**
- * Refuses where even root may not do what the chapters do, as in most containers.
- *
- * @param shell a shell with the chapter's privilege, that asks nothing
- */
-async function requireNamespaces(shell: Shell) {
-  const attempt = await shell.aside(
-    "sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc true",
-  );
-  if (attempt.ok) return;
-  const why = lacksSysAdmin()
-    ? `This is a container without the capability CAP_SYS_ADMIN, which mounts and namespaces take. ${outside}`
-    : whyNotRoot(attempt.stderr);
-  throw new NoRoot(`Root may not make namespaces here: ${attempt.stderr.trim()}.\n${why}`);
-}
-
-/** Whether root is without that capability. In a user namespace of its own nobody is. */
-function lacksSysAdmin(): boolean {
-  const bounding = BigInt(`0x${/^CapBnd:\s*(\w+)/m.exec(read("/proc/self/status"))?.[1] ?? 0}`);
-  const CAP_SYS_ADMIN = 21n;
-  return (bounding & (1n << CAP_SYS_ADMIN)) === 0n;
-}
-
-const outside = "Run it outside of the container, or in one that was started with --privileged.";
-
-/** The likely reason why root, or root in a user namespace, was refused by unshare. */
-export function whyNotRoot(refusal: string): string {
-  // On that one, which is meant to be mounted on, nothing depends.
-  const covered = mountsBelow("/proc").find((point) => point !== "/proc/sys/fs/binfmt_misc");
-  if (covered && refusal.includes("mount /proc failed"))
-    return `Parts of /proc are covered here (${covered}), as in a container, and then the kernel lets nobody mount a new one. ${outside}`;
-  if (/^Seccomp:\s*2/m.test(read("/proc/self/status")))
-    return `A seccomp filter is on this process, as Docker and Podman put on their containers, and it forbids some system calls. ${outside}`;
-  if (read("/proc/version").includes("-Microsoft"))
-    return "This is WSL1, which has no namespaces. WSL2 has: wsl --set-version NAME 2";
-  return "The kernel gives no reason. Perhaps a security module forbids it, or this is a container.";
-}
-
 // ── The temp directory
-
-/**
- * Refuses a temp directory that cannot hold an overlay's upper directory.
- *
- * @param shell a shell in a directory of ours, to try it in
- */
-async function requireOverlay(shell: Shell) {
-  const attempt = await shell.aside(
-    "mkdir try try/lower try/upper try/work try/merged; sudo unshare --mount mount -t overlay overlay -o lowerdir=try/lower,upperdir=try/upper,workdir=try/work try/merged",
-  );
-  await shell.aside("sudo rm -rf --one-file-system try");
-  if (attempt.ok) return;
-  const { directory } = shell;
-  const { type } = fileSystemOf(directory);
-  const why =
-    type === "overlay"
-      ? "it is on an overlay itself, as everything in a container is, and an overlay's upper directory cannot be."
-      : `its file system is ${type}. ${attempt.stderr.trim()}.`;
-  throw new CannotStart(
-    `The directory ${dirname(directory)} cannot hold an overlay: ${why} ${elsewhere()}`,
-  );
-}
 
 /** Refuses a temp directory whose programs may not be run. */
 export function requireExecutable(directory: string) {
@@ -203,7 +143,8 @@ export function requireExecutable(directory: string) {
     );
 }
 
-function elsewhere(): string {
+/** Where else temporary files could be, as a sentence. */
+export function elsewhere(): string {
   const better = ["/var/tmp", "/dev/shm", homedir()].find((directory) => {
     const { type, options } = fileSystemOf(directory);
     return existsSync(directory) && type !== "overlay" && !options.includes("noexec");
@@ -215,21 +156,17 @@ function elsewhere(): string {
 
 // ── What a header may ask to be tried
 
-/** By the names that a chapter's `@tries` line gives them. */
-const tries: Record<string, (shell: Shell) => Promise<void>> = {
-  namespaces: requireNamespaces,
-  overlay: requireOverlay,
-};
+/** Tries something as root, with a shell that asks nothing; throws if it does not work here. */
+export type Try = (shell: Shell) => Promise<void>;
 
 /**
- * Tries, as root, what a chapter will need.
+ * Tries, as root, what a chapter will need. Each is a file in tries/, loaded for who needs it.
  *
  * @param names as in a header's `@tries`; namespaces are tried for every chapter
  */
 export async function tryOutAll(names: string[], shell: Shell) {
   for (const name of ["namespaces", ...names]) {
-    const attempt = tries[name];
-    if (!attempt) throw new Error(`Nothing is known as @tries ${name}.`);
-    await attempt(shell);
+    const file = new URL(`tries/${name}.ts`, import.meta.url);
+    await ((await import(file.href)) as { default: Try }).default(shell);
   }
 }

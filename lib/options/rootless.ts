@@ -8,9 +8,10 @@ import { quote } from "zx/core";
 import { clear, leftovers } from "../cleanup.ts";
 import { guide } from "../guide.ts";
 import { children, read, runtime } from "../kernel.ts";
-import { CannotStart, whyNotRoot } from "../preflight.ts";
+import { CannotStart } from "../preflight.ts";
 import { complain } from "../screen.ts";
 import { asJob, handOver, tryOut } from "../shell.ts";
+import { whyNotRoot } from "../tries/namespaces.ts";
 import { leaveTerminal, openDirectory, signals, type Asked } from "../walk.ts";
 
 /**
