@@ -86,9 +86,11 @@ export function clear(directory: string, shell: Shell, sudo: boolean): string | 
   const look = findResidents(directory, asRoot);
   const pids = (text: string) => (text.match(/\d+/g) ?? []).map(Number);
 
-  // What is killed may have started others meanwhile, so look again.
+  // What is killed may have started others meanwhile, so look again. And what is just becoming
+  // another program has no environment for a moment: a stranger is who is one twice.
+  const end = `${look}; [ ! "$ours" ] || ${asRoot}kill -9 $ours 2>/dev/null`;
   const { stdout: strangers } = shell.runSync(
-    `for round in {1..20}; do ${look}; [ "$ours" ] || break; ${asRoot}kill -9 $ours 2>/dev/null; done; echo $others`,
+    `before=; for round in {1..20}; do ${end}; [ "$ours" ] || [ "$others" != "$before" ] || break; before=$others; done; echo $others`,
   );
   for (const line of registered(directory)) {
     const silent = line.replaceAll("sudo ", silentSudo());
@@ -107,7 +109,7 @@ export function clear(directory: string, shell: Shell, sudo: boolean): string | 
 
   if (pids(strangers).length > 0) {
     const { stdout } = shell.runSync(
-      `${asRoot}kill -HUP ${pids(strangers).join(" ")}; for round in {1..20}; do ${look}; [ "$others" ] || break; sleep .05; done; echo $others`,
+      `${asRoot}kill -HUP ${pids(strangers).join(" ")}; for round in {1..20}; do ${end}; [ "$ours$others" ] || break; sleep .05; done; echo $others`,
     );
     const stay = pids(stdout).map((pid) => `${pid} (${commandLine(pid)})`);
     if (stay.length > 0)
