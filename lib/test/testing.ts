@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
@@ -79,7 +79,9 @@ export function environment(tmp: string, more: NodeJS.ProcessEnv = {}) {
 }
 
 // Before that which it is in is removed.
-process.prependListener("exit", () => home && tidy(home));
+process.prependListener("exit", () => {
+  if (home) rmSync(join(home, ".."), { recursive: true });
+});
 
 /** Waits for what must come to be, for at most ten seconds. */
 export async function until(holds: () => boolean, what = `${holds}`) {
