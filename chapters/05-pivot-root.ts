@@ -1,0 +1,130 @@
+#!/usr/bin/env -S npx tsx
+/**
+ * 05 · pivot-root: a / without a way out
+ *
+ * **You know this:** '-v ./data:/data' shows a container one directory of yours, and '..' does not
+ * lead from there to the rest. With '--read-only' it cannot even change its own files.
+ *
+ * After chroot the old / is still mounted, and so chapter 1 could walk out. pivot_root(2) changes
+ * the mounts themselves: another one becomes the / of the whole mount namespace, and the old one can
+ * be unmounted. Then nothing has to be guarded, because nothing is left.
+ *
+ *       mount --bind          pivot_root            umount
+ *     ─────────────────    ─────────────────    ──────────────
+ *     / ◄── the old /      / ◄── the old /
+ *     └── tmp              / ◄── rootfs         / ◄── rootfs
+ *         └── rootfs           └── proc             └── proc
+ *
+ * @run npx tsx chapters/05-pivot-root.ts
+ * @tries overlay
+ * @see pivot_root(2), pivot_root(8), mount(8), mount_namespaces(7), nsenter(1)
+ */
+import { chapter, type Verbs } from "../lib/chapter.ts";
+import { identity } from "../lib/kernel.ts";
+
+await chapter(import.meta.url, tell);
+
+async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs) {
+  await part`A directory is not enough`;
+  const programs = ["grep", "ls", "mkdir", "mount", "nsenter", "sleep", "stat", "tr", "umount"];
+  await rootfs("rootfs", "bash", "cat", ...programs);
+  say`'pivot_root' takes the new / and a place for the old one, which may be the same. Since it is
+    for a whole mount namespace, --mount makes one first.`;
+  const fails = { changes: "nothing, because 'pivot_root' fails", nothrow: true };
+  await $(fails)`sudo unshare --mount pivot_root rootfs rootfs`;
+  say`It exchanges mounts. 'rootfs' is none, only a directory in one.`;
+
+  await part`Another / for the mount namespace`;
+  say`'mount --bind' mounts a directory, here on itself. After 'pivot_root' the old / lies on top of
+    the new one, and 'umount' takes it off: -l, for lazy, because this very shell is a program of the
+    old one. ('umount' reads /proc first. 'hash -r' has 'bash' forget where its programs were.)`;
+  const walk = `nsenter --pid=/proc/self/ns/pid --root=new ${shell} -c 'until [ . -ef .. ]; do cd -P ..; done; stat -c %d:%i .'`;
+  const pivoted = await enter({ changes: "nothing here, but for a directory 'rootfs/new'" })`
+    sudo unshare --mount bash
+    mount --bind rootfs rootfs; cd rootfs
+    pivot_root . .; hash -r
+    stat -c %d:%i / ..
+    mount -t proc proc /proc; umount -l .
+    cat /proc/self/mountinfo
+    mkdir new; mount --bind / new
+    ${walk}
+  `;
+  const [root, old] = pivoted("stat -c %d:%i / ..").split("\n");
+  same("at first '..' was the old /", { "/ on the host": identity("/"), "'..' then": old });
+  say`Then there are two mounts, / and /proc, and no other. The last line is the walk of chapter 1:
+    'nsenter' makes 'new' the /, stays outside of it, and goes up. Here it is after chroot.`;
+  const control = await enter({ changes: "nothing, but this shell gets out of 'rootfs'" })`
+    sudo unshare --mount chroot rootfs ${shell}
+    mount -t proc proc /proc; mount --bind / new
+    ${walk}
+  `;
+  const host = identity("/");
+  same("after chroot it gets out", { "/ on the host": host, "where it ends": control(walk) });
+  same("after pivot_root it does not", { "the new /": root, "where it ends": pivoted(walk) });
+
+  await part`A volume is a bind mount`;
+  say`Now a container in the background, as in chapter 3. The layers of chapter 4 are a mount
+    already. And a directory of the host's is mounted in it, too, before the old / goes: '-v'.`;
+  await $`mkdir -p rootfs/data rootfs/tmp upper work merged volume/usb; echo hello > volume/file`;
+  await $`echo 'mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged' > start.sh`;
+  await $`echo 'mount --bind volume merged/data; cd merged; pivot_root . .; hash -r; mount -t proc proc /proc; umount -l .; exec sleep 1d' >> start.sh`;
+  await $({
+    changes: "a process that sleeps in namespaces of its own",
+    undo: "by 'kill', further down, or when the chapter ends in any other way",
+  })`STARTED=$(sudo bash -c 'setsid unshare --mount --uts --ipc --net --pid --fork --kill-child bash start.sh &> container.log & echo $!')`;
+  const looks = { changes: "nothing, it only looks" };
+  await $(
+    looks,
+  )`PID=$(sudo timeout 5 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done") || ! cat container.log`;
+  say`In chapter 3 it took --root to get the container's /. Now it comes with --mount. Inside, take
+    away the right to write: to the volume, then to all but a new /tmp.`;
+  const mine = `sudo nsenter --target "$PID" --mount --uts --ipc --net --pid ${shell}`;
+  const joined = await enter({ changes: "a root shell in the container, until it ends" })`
+    ${mine}
+    stat -c %d:%i / /data/file
+    mount -o remount,bind,ro /data; echo more >> /data/file
+    mount -o remount,bind,ro /; mount -t tmpfs tmpfs /tmp
+    echo "in /" > /new.txt; echo "in /tmp" > /tmp/new.txt
+    cat /new.txt /tmp/new.txt 2> /tmp/errors
+    mount -o remount,bind,rw /
+  `;
+  const outside = await $(looks)`sudo stat -L -c %d:%i /proc/$PID/root volume/file`;
+  same("whoever joins gets the / of 'sleep', and the file is the one outside", {
+    "from outside": outside.stdout.trim().split("\n"),
+    "in the shell": joined("stat -c %d:%i / /data/file").trim().split("\n"),
+  });
+  const written = joined("cat /new.txt /tmp/new.txt 2> /tmp/errors");
+  same("only /tmp could be written to", { "should be": "in /tmp", "what is there": written });
+  say`That was '--read-only --tmpfs /tmp'. Root in Docker may not mount, and so cannot undo it.`;
+
+  await part`Mounts that travel`;
+  say`A new mount namespace begins with a copy of every mount. What is mounted on one later reaches
+    its copies only if it is shared, and --propagation says what a copy is: private, slave or shared.
+    Share 'volume', with nobody so far (--make-private), and start three processes, one of each.`;
+  await $({
+    changes: "'volume' becomes a mount",
+    undo: "by 'umount', further down",
+  })`sudo mount --bind volume volume; sudo mount --make-private volume; sudo mount --make-shared volume`;
+  await $`SLEEP='setsid sleep 1d &> container.log & ln -s /proc/$! $0; echo $!'`;
+  await $({
+    changes: "three processes that sleep, each in a mount namespace of its own",
+    undo: "by 'kill', further down, or when the chapter ends in any other way",
+  })`PIDS=$(for TYPE in private slave shared; do sudo unshare --mount --propagation $TYPE bash -c "$SLEEP" $TYPE; done)`;
+  await $(looks)`sudo grep -o "volume rw.* -" {private,slave,shared}/mountinfo`;
+  const usb = { changes: "a file system is mounted on 'volume/usb'", undo: "by 'umount'" };
+  say`Plug in a USB stick, so to speak. Then, the other way round, mount one in each of the three.`;
+  await $(usb)`sudo mount -t tmpfs stick volume/usb`;
+  const seen = await $(looks)`sudo grep -c volume/usb {private,slave,shared}/mountinfo`;
+  await $(
+    usb,
+  )`sudo umount volume/usb; for TYPE in private slave shared; do sudo nsenter --mount=$TYPE/ns/mnt mount -t tmpfs from-$TYPE "$WORK/volume/usb"; done`;
+  const came = await $`grep -o "from-[a-z]*" /proc/self/mountinfo`;
+  same("in came the slave's and the shared one's", {
+    "should be": ["private/mountinfo:0", "slave/mountinfo:1", "shared/mountinfo:1"],
+    "arrived in": seen.stdout.trim().split("\n"),
+  });
+  same("out came the shared one's alone", { "should be": "from-shared", "on the host": came });
+  say`With '-v' you choose: '/media:/media:rslave'. Docker's default is private.`;
+  await beside(mine);
+  await $({ changes: "all of them end" })`sudo kill -9 $PID $PIDS; sudo umount --recursive volume`;
+}
