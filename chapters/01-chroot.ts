@@ -27,7 +27,7 @@ import { elders, namespaces, parseNamespaces } from "../lib/kernel.ts";
 
 await chapter(import.meta.url, tell);
 
-async function tell({ say, part, $, enter, same, differ, rootfs, shell }: Verbs) {
+async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }: Verbs) {
   await part`A normal process`;
   say`An unconfined process sees all processes, all network interfaces and, as far as permissions
     go, all files. 'ps -ax' lists every process; 'ls -lisa' every file of a directory, hidden ones
@@ -57,7 +57,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell }: Verbs)
     say`So it takes more than programs. You asked for a complete root file system: start over.`;
     await $`rm -r rootfs; mkdir rootfs; echo "Hello" > rootfs/test.txt`;
   }
-  await rootfs("rootfs", "bash", "cat", "ls", "mount", "ps", "stat", "umount");
+  const programs = ["cat", "grep", "ls", "mount", "nsenter", "ps", "stat", "tr", "umount"];
+  await rootfs("rootfs", "bash", ...programs);
 
   await part`Change /`;
   say`Now '${shell}' starts, and what lies outside of 'rootfs' no longer has a name: there is no
@@ -108,9 +109,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell }: Verbs)
   say`'nsenter --root' does a chroot and keeps its working directory. (Newer versions insist on a
     namespace; naming its own has no effect. The shell complains that it does not know where it is,
     and walks on.)`;
-  const outside = await enter({
-    changes: "nothing, but this root shell gets out of 'rootfs': type with care",
-  })`
+  const outside = await enter({ changes: "nothing, but this shell gets out: type with care" })`
     sudo nsenter --pid=/proc/self/ns/pid --root=rootfs ${shell}
     ls -a ..
     until [ . -ef .. ]; do cd -P ..; done; ls
@@ -122,6 +121,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell }: Verbs)
   same("and its own / is still 'rootfs'", { "rootfs outside": outer, "its /": top });
   say`So runtimes use pivot_root(2): in the container's own mount namespace, it puts the new root in
     the place of the old one, which is then unmounted. Then there is no outside to walk to.`;
+  const chroot = `sudo chroot rootfs ${shell}`;
+  await beside(chroot, "mount -t proc proc /proc; cd /proc/$$", "cd /; umount /proc");
 }
 
 /** The inode number in a line of 'ls -di'. */

@@ -91,7 +91,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
 
   await part`Something like a container`;
   say`Now with a root of its own, made as in chapter 1.`;
-  await rootfs("rootfs", "bash", "cat", "hostname", "ls", "ps");
+  await rootfs("rootfs", "bash", "cat", "grep", "hostname", "ls", "nsenter", "ps", "stat", "tr");
   say`Two more flags: --mount, so that what is mounted inside stays inside, and '--root rootfs',
     which is the chroot. (/proc/net/dev lists the network interfaces, for a root that has no 'ip',
     and 'comm' is a process's name.)`;

@@ -32,7 +32,8 @@ await chapter(import.meta.url, tell);
 async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }: Verbs) {
   await part`A container in the background`;
   say`Make the container of chapter 2 again, with 'sleep' in place of the shell.`;
-  await rootfs("rootfs", "bash", "cat", "hostname", "ls", "ps", "sleep", "stat");
+  const reads = ["cat", "grep", "ls", "nsenter", "ps", "stat", "tr"];
+  await rootfs("rootfs", "bash", "hostname", "sleep", ...reads);
   say`'&' does not wait for it, and '$!' is its process number. 'setsid' gives it a session of its
     own, so that it outlives your terminal, as with 'docker run --detach'. --kill-child ends the
     container when 'unshare' ends. Its output goes to a file. ('docker logs' reads one, too, with a
@@ -104,8 +105,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("the name is the container's", { host, container: inside("hostname") });
   differ("and so is /", { host: identity("/"), container: inside("stat -c %d:%i /") });
   say`That is the heart of 'docker exec': find the process, join its namespaces, start a program.
-    (You needed --root and --wd because of the chroot. With '--container NAME' this chapter also
-    joins a running Docker or Podman container, without them.)`;
+    (With '--container NAME' this chapter also joins a running Docker or Podman container.)`;
   await beside(mine);
 
   await part`End it`;

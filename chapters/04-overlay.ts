@@ -66,7 +66,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await part`An image is the lower layers`;
   say`Images have several layers. 'base' is a root file system; 'app' has what someone put on top of
     it: a new file, and a greeting in place of the one in 'base'.`;
-  await rootfs("base", "bash", "cat", "ls");
+  await rootfs("base", "bash", "cat", "grep", "ls", "nsenter", "stat", "tr");
   await $`mkdir app upper work merged swapped`;
   await $`echo "greetings from base" > base/greeting`;
   await $`echo "greetings from app" > app/greeting; echo 'cat /greeting' > app/run.sh`;

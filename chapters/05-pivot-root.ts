@@ -59,8 +59,9 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
     ${walk}
   `;
   const host = identity("/");
-  same("after chroot it gets out", { "/ on the host": host, "where it ends": control(walk) });
-  same("after pivot_root it does not", { "the new /": root, "where it ends": pivoted(walk) });
+  const end = (printed: string) => /\d+:\d+/.exec(printed)?.[0];
+  same("after chroot it gets out", { "/ on the host": host, "where it ends": end(control(walk)) });
+  same("after pivot_root it does not", { "the new /": root, "where it ends": end(pivoted(walk)) });
 
   await part`A volume is a bind mount`;
   say`Now a container in the background, as in chapter 3. The layers of chapter 4 are a mount
@@ -68,10 +69,10 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   await $`mkdir -p rootfs/data rootfs/tmp upper work merged volume/usb; echo hello > volume/file`;
   await $`echo 'mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged' > start.sh`;
   await $`echo 'mount --bind volume merged/data; cd merged; pivot_root . .; hash -r; mount -t proc proc /proc; umount -l .; exec sleep 1d' >> start.sh`;
-  await $({
-    changes: "a process that sleeps in namespaces of its own",
-    undo: "by 'kill', further down, or when the chapter ends in any other way",
-  })`STARTED=$(sudo bash -c 'setsid unshare --mount --uts --ipc --net --pid --fork --kill-child bash start.sh &> container.log & echo $!')`;
+  const sleeps = { changes: "processes that sleep, no more", undo: "by 'kill', at the end" };
+  await $(
+    sleeps,
+  )`STARTED=$(sudo bash -c 'setsid unshare --mount --uts --ipc --net --pid --fork --kill-child bash start.sh &> container.log & echo $!')`;
   const looks = { changes: "nothing, it only looks" };
   await $(
     looks,
@@ -106,10 +107,9 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
     undo: "by 'umount', further down",
   })`sudo mount --bind volume volume; sudo mount --make-private volume; sudo mount --make-shared volume`;
   await $`SLEEP='setsid sleep 1d &> container.log & ln -s /proc/$! $0; echo $!'`;
-  await $({
-    changes: "three processes that sleep, each in a mount namespace of its own",
-    undo: "by 'kill', further down, or when the chapter ends in any other way",
-  })`PIDS=$(for TYPE in private slave shared; do sudo unshare --mount --propagation $TYPE bash -c "$SLEEP" $TYPE; done)`;
+  await $(
+    sleeps,
+  )`PIDS=$(for TYPE in private slave shared; do sudo unshare --mount --propagation $TYPE bash -c "$SLEEP" $TYPE; done)`;
   await $(looks)`sudo grep -o "volume rw.* -" {private,slave,shared}/mountinfo`;
   const usb = { changes: "a file system is mounted on 'volume/usb'", undo: "by 'umount'" };
   say`Plug in a USB stick, so to speak. Then, the other way round, mount one in each of the three.`;

@@ -35,20 +35,26 @@ export function cut(text: string, width: number, most: number) {
   return { lines: lines.slice(0, lines.length - left).map(clip), left };
 }
 
-/** A table as lines of so many columns; the cells of its last column may have several. */
+/** A table as lines of so many columns; where it is wider, its widest cells take several. */
 function inColumns(rows: string[][], width: number, style: (cell: string) => string): string[] {
   const styled = rows.map((row) => row.map(style));
   const length = (cell: string) => stripVTControlCharacters(cell).length;
   const widths = styled[0]!.map((_, column) =>
     Math.max(...styled.map((row) => length(row[column]!))),
   );
-  const start = widths.slice(0, -1).reduce((sum, each) => sum + each + 2, 0);
+  const total = () => widths.reduce((sum, each) => sum + each + 2, -2);
+  while (total() > width && Math.max(...widths) > 12)
+    widths[widths.lastIndexOf(Math.max(...widths))]!--;
   return styled.flatMap((row) => {
-    const last = wrapAnsi(row.at(-1)!, Math.max(12, width - start)).split("\n");
-    const first = row
-      .slice(0, -1)
-      .map((cell, column) => cell + " ".repeat(widths[column]! + 2 - length(cell)));
-    return last.map((text, index) => (index ? " ".repeat(start) : first.join("")) + text);
+    const cells = row.map((cell, column) => wrapAnsi(cell, widths[column]!).split("\n"));
+    const height = Math.max(...cells.map((lines) => lines.length));
+    return Array.from({ length: height }, (_, line) => {
+      const texts = cells.map((lines) => lines[line] ?? "");
+      return texts
+        .map((text, column) => text + " ".repeat(Math.max(0, widths[column]! + 2 - length(text))))
+        .join("")
+        .trimEnd();
+    });
   });
 }
 

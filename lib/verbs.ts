@@ -71,11 +71,13 @@ export interface Verbs {
   /** The shell to start in it: bash where the programs are this machine's, else sh. */
   shell: "bash" | "sh";
   /**
-   * The reader's container beside an engine's, where they have named one.
+   * What the kernel says of process 1 in the reader's container, beside Docker's: one table.
    *
    * @param line opens a shell in the reader's container
+   * @param first goes to the directory of its process 1 in /proc, if that is not /proc/1
+   * @param last undoes what `first` has done
    */
-  beside(line: string): Promise<void>;
+  beside(line: string, first?: string, last?: string): Promise<void>;
 }
 
 /** A chapter's story: one straight line, since it is also told without running anything. */

@@ -6,6 +6,7 @@ import { closeSync, openSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { isatty } from "node:tty";
 import { clear, leftovers, makeDirectory } from "./cleanup.ts";
+import { tellFacts, type Other } from "./facts.ts";
 import { guide, type Tally } from "./guide.ts";
 import type { Header } from "./header.ts";
 import { idsAreMapped } from "./kernel.ts";
@@ -44,8 +45,8 @@ export interface Asked {
   ask: boolean;
   /** What root file systems are made of in place of this machine's programs. */
   source?: Source;
-  /** Tells what stands beside the reader's container. */
-  beside?(line: string, verbs: Verbs): Promise<void>;
+  /** Tells how an engine's container is come by, to stand beside the reader's. */
+  beside?(verbs: Verbs): Promise<Other>;
   /**
    * Looks, before the first step, at what was asked for.
    *
@@ -90,7 +91,7 @@ export async function tell(
       return (source ?? hostPrograms(...programs)).fill(directory, teller);
     },
     shell: source ? "sh" : "bash",
-    beside: async (line) => beside?.(line, verbs),
+    beside: async (...line) => tellFacts(verbs, await beside?.(verbs), ...line),
   };
 
   page.begin(header, parts);

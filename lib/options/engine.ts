@@ -5,16 +5,17 @@
  * @see docker(1), podman(1)
  */
 import { statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { release, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { register } from "../cleanup.ts";
-import { identity, namespaces, parseMounts, parseNamespaces, read } from "../kernel.ts";
+import type { Other } from "../facts.ts";
+import { identity, parseNamespaces, read } from "../kernel.ts";
 import { screen } from "../pages.ts";
 import { CannotStart, requireTools } from "../preflight.ts";
 import { print } from "../screen.ts";
 import { findProgram, handOver, tryOut, type Shell } from "../shell.ts";
 import { tellOn } from "../tell.ts";
-import type { LineOptions, Verbs } from "../verbs.ts";
+import type { Verbs } from "../verbs.ts";
 import type { Asked } from "../walk.ts";
 import { listTar, noSource, parseListing, unpackTar, use, type ForeignSource } from "./rootfs.ts";
 
@@ -68,11 +69,7 @@ export function useImage(asked: Asked, text: string, { print: toPrint, rootless 
   };
   // In a user namespace no engine is in reach.
   if (rootless) asked.pack = (shell, doer) => pack(image, shell, tellOn(screen(), doer));
-  else
-    asked.beside = async (line, verbs) => {
-      await verbs.part`Spot the difference`;
-      await spotTheDifference(verbs, engine, line, runShell(image));
-    };
+  else if (toPrint || isHere(engine)) asked.beside = (verbs) => startOther(verbs, image);
 }
 
 /** The root file system of an image. */
@@ -150,7 +147,7 @@ export async function useContainer(asked: Asked, name: string, flags: Flags) {
     ? { name, engine: unasked("docker") }
     : await whichContainer(name, Boolean(flags.yes));
   if (!flags.print) requireHere(container);
-  asked.beside = (line, verbs) => besideContainer(verbs, container, line);
+  asked.beside = (verbs) => joinOther(verbs, container);
   asked.whyEarly = () =>
     isRunning(container) ? undefined : `The container ${container.name} has stopped.`;
 }
@@ -275,6 +272,14 @@ function candidates(): Engine[] {
 const silent = (command: string) =>
   command.replace("sudo ", process.getuid?.() === 0 ? "" : "sudo -n ");
 
+/** Whether an engine's containers are processes of this kernel, and not of a virtual machine's. */
+function isHere({ title, command }: Engine): boolean {
+  if (title === "Podman") return true;
+  return (
+    tryOut(`${silent(command)} info --format '{{.KernelVersion}}'`).stdout.trim() === release()
+  );
+}
+
 /** Whether a container still runs. */
 function isRunning({ engine, name }: Named): boolean {
   const { stdout } = tryOut(
@@ -319,21 +324,6 @@ function removal({ command }: Engine, name: string): string {
 }
 
 /**
- * The line that starts a shell in a new container of an image, named after the
- * work directory, and what to say of it.
- */
-function runShell({ engine, name }: Named) {
-  const { title, command } = engine;
-  const options: LineOptions = {
-    changes: `${title} starts a container, with a shell in it that shows no prompt (--tty would)`,
-    undo: "by --rm, when the shell ends",
-    undoneBy: removal(engine, '$(basename "$WORK")'),
-  };
-  const line = `${command} run --rm --interactive --network none --name "$(basename "$WORK")" ${name} sh`;
-  return { line, options };
-}
-
-/**
  * Without XDG_RUNTIME_DIR, as after `su`, Podman keeps its state where TMPDIR says. That is another
  * place for our lines, so say where it was before, in version 4 or 5.
  */
@@ -353,137 +343,75 @@ function rememberPodmansState() {
 
 // ── Beside the reader's container
 
-/** Joins a container that an engine runs: the same line, the same proofs. */
-async function besideContainer(verbs: Verbs, { name, engine }: Named, yours: string) {
-  const { say, part, $, enter, same, differ } = verbs;
-  const { title, command } = engine;
-  const typed = `
-    ps -ef
-    hostname
-    ls -l /proc/self/ns
-    stat -c %d:%i /
-    cat /proc/1/comm`;
+/** The same limits as chapter 6 sets, so that the table has them. */
+export const limits = "--memory 64m --pids-limit 100 --cpus 0.5";
 
-  await part`Join one that you did not make`;
-  say`${title} runs ${name}, and knows which process of yours that is.`;
-  await $({
-    changes: "nothing, it only asks",
-  })`THEIRS=$(${command} inspect --format '{{.State.Pid}}' ${name}); echo $THEIRS`;
-  say`The same line with that process, without --root and --wd: ${title} has called pivot_root, so
-    the container's / came with its mount namespace.`;
-  const line = `sudo nsenter --target "$THEIRS" --uts --mount --ipc --net --pid sh`;
-  const options = {
-    changes: `a root shell in ${name}: what you change there stays changed`,
-    undo: "it goes when the shell ends",
+/** Starts a container of an image in the background, named after the work directory. */
+async function startOther(verbs: Verbs, image: Named): Promise<Other> {
+  const { engine, name } = image;
+  const { title, command } = engine;
+  const container = '"$(basename "$WORK")"';
+  verbs.say`A container of ${name}, started by ${title} in the background.`;
+  await verbs.$({
+    changes: `${title} starts a container that sleeps, with limits`,
+    undo: "by 'kill', further down, or when the chapter ends in any other way",
+    undoneBy: removal(engine, '$(basename "$WORK")'),
+  })`${command} run --detach --rm --name ${container} ${limits} ${name} sleep 1d`;
+  const other = await lineInto(verbs, { engine, name: container });
+  return {
+    ...other,
+    end: () => verbs.$({ changes: "that container ends" })`${command} kill ${container}`,
   };
-  const joined = await enter(options)`${line}${typed}`;
-  const links = await $({ changes: "nothing, it only reads" })`sudo ls -l /proc/$THEIRS/ns`;
+}
+
+/** Finds the process of a container, and makes sure that it is the same one here. */
+async function lineInto({ $, same }: Verbs, { engine, name }: Named): Promise<Other> {
+  const { title, command } = engine;
+  const looks = { changes: "nothing, it only asks" };
+  await $(looks)`THEIRS=$(${command} inspect --format '{{.State.Pid}}' ${name}); echo $THEIRS`;
+  const links = await $(looks)`sudo ls -l /proc/$THEIRS/ns`;
+  const exec = await $(looks)`${command} exec ${name} ls -l /proc/self/ns`;
+  same(`${title}'s number for it is that of the same process here`, {
+    [`its namespaces, says ${title}`]: five(exec.stdout),
+    "those of that process": five(links.stdout),
+  });
+  return {
+    title,
+    line: `sudo nsenter --target "$THEIRS" --uts --mount --ipc --net --pid sh`,
+    options: {
+      changes: `a root shell in ${title}'s container: what you change there stays changed`,
+      undo: "it goes when the shell ends",
+    },
+  };
+}
+
+/** Joins a container that an engine runs: the same line, the same proofs. */
+async function joinOther(verbs: Verbs, container: Named): Promise<Other> {
+  const { say, part, enter, same, differ } = verbs;
+  const { name, engine } = container;
+  const typed = ["ps -ef", "hostname", "stat -c %d:%i /", "cat /proc/1/comm"];
+  const lines = typed.map((each) => `\n${each}`).join("");
+  await part`Join one that you did not make`;
+  say`${engine.title} runs ${name}, and knows which process of yours that is.`;
+  const other = await lineInto(verbs, container);
+  say`The same line with that process, without --root and --wd: ${engine.title} has called pivot_root,
+    so the container's / came with its mount namespace.`;
+  const joined = await enter(other.options)`${other.line}${lines}`;
   differ("--mount alone was enough: / is the container's", {
     "/ on the host": identity("/"),
     "/ in the shell": joined("stat -c %d:%i /"),
   });
-  say`And now ${title}'s own way in. Its shell shows no prompt; with --tty it would.`;
-  const exec = await enter(options)`${command} exec --interactive ${name} sh${typed}`;
-  same("exec leads into the same five namespaces", {
-    "from outside": five(links.stdout),
-    nsenter: five(joined("ls -l /proc/self/ns")),
-    exec: five(exec("ls -l /proc/self/ns")),
+  say`And now ${engine.title}'s own way in. Its shell shows no prompt; with --tty it would.`;
+  const exec = await enter(other.options)`${engine.command} exec --interactive ${name} sh${lines}`;
+  same("exec leads to the same /, the same process 1 and the same name", {
+    nsenter: typed.slice(1).map((each) => joined(each)),
+    exec: typed.slice(1).map((each) => exec(each)),
   });
-  same("to the same /, the same process 1 and the same name", {
-    nsenter: ["stat -c %d:%i /", "cat /proc/1/comm", "hostname"].map((each) => joined(each)),
-    exec: ["stat -c %d:%i /", "cat /proc/1/comm", "hostname"].map((each) => exec(each)),
-  });
-  await part`Spot the difference`;
-  await spotTheDifference(verbs, engine, yours, { line, options });
+  return other;
 }
 
 /** The inodes of the five namespaces that the chapters' containers have of their own. */
 function five(listing: string) {
   const { mnt, uts, ipc, pid, net } = parseNamespaces(listing);
   return [mnt, uts, ipc, pid, net];
-}
-
-/**
- * Puts the reader's container and an engine's side by side, by what the kernel tells of the first
- * process in each.
- *
- * @param yours a line that opens a shell in the reader's container
- * @param theirs a line that opens one in the engine's
- */
-async function spotTheDifference(
-  { say, enter, table }: Verbs,
-  { title }: Engine,
-  yours: string,
-  theirs: { line: string; options: LineOptions },
-) {
-  say`What may process 1 of a container do? The kernel tells: its capabilities, whether a filter
-    refuses it system calls, and which users it knows ('status', 'uid_map'); its cgroup, its mounts
-    and its namespaces. Ask in yours, then in ${title}'s.`;
-  const looks = [
-    "cat /proc/1/status /proc/1/uid_map /proc/1/cgroup",
-    "cat /proc/1/mountinfo",
-    "ls -l /proc/1/ns",
-  ];
-  const typed = looks.map((each) => `\n${each}`).join("");
-  const your = await enter({ changes: "nothing, it only looks" })`${yours}${typed}`;
-  const their = await enter(theirs.options)`${theirs.line}${typed}`;
-  const [one, other] = [your, their].map((session) =>
-    describe(looks.map((each) => session(each)).join("\n")),
-  );
-  table(
-    ["", "yours", `${title}'s`],
-    ...Object.keys(one!).map((row) => [row, one![row], other![row]]),
-  );
-  say`Where they differ, yours has what any process of root's has.`;
-}
-
-/**
- * What /proc says of a process, in words.
- *
- * @param text its status, uid_map, cgroup and mountinfo, and `ls -l` of its ns
- */
-export function describe(text: string): Record<string, string> {
-  const field = (name: string) => new RegExp(`^${name}:\\s*(\\w+)`, "m").exec(text)?.[1] ?? "";
-  const capabilities = BigInt(`0x${field("CapEff") || 0}`);
-  const rights = capabilities.toString(2).replaceAll("0", "").length;
-  // Version 1 has several, and some are `/`.
-  const cgroup = [...text.matchAll(/^\d+:[^:]*:(\/.*)$/gm)]
-    .map(([, path = ""]) => path)
-    .reduce((best, path) => (path.length > best.length ? path : best), "");
-  const [host, own] = [namespaces(), parseNamespaces(text)];
-  const shared = Object.entries(host).filter(
-    ([type, inode]) => own[type as keyof typeof own] === inode,
-  );
-  const mounts = parseMounts(text);
-  const root = mounts.find(({ point }) => point === "/");
-  return {
-    "root mount": root?.type ?? "none: a directory",
-    ...layers(root?.superOptions ?? ""),
-    capabilities: `${rights} (${capabilities.toString(16)})`,
-    seccomp: field("Seccomp") === "2" ? "a filter" : "none",
-    "no new privileges": field("NoNewPrivs") === "1" ? "yes" : "no",
-    cgroup: cgroup.length > 18 ? `${cgroup.slice(0, 17)}…` : cgroup,
-    "covered in /proc": String(mounts.filter(({ point }) => point.startsWith("/proc/")).length),
-    "root outside is": `user ${/^ *0 +(\d+) +\d+ *$/m.exec(text)?.[1] ?? ""}`,
-    "shared with you": shared.map(([type]) => type).join(" ") || "nothing",
-  };
-}
-
-/**
- * The layers that an overlay is made of.
- *
- * @param options the overlay's own options, as mountinfo has them
- * @returns the last two names of a path; "-" for what the file system has not
- */
-function layers(options: string): Record<string, string> {
-  // Some kernels write one lowerdir+= for each, instead of colons.
-  const lower = [...options.matchAll(/lowerdir\+?=([^,]*)/g)].flatMap(([, paths = ""]) =>
-    paths.split(":"),
-  );
-  const upper = /upperdir=([^,]*)/.exec(options)?.[1]?.match(/[^/]+(\/[^/]+)?$/)?.[0] ?? "-";
-  return {
-    "lower layers": lower.length > 0 ? String(lower.length) : "-",
-    // A checksum is known by its first letters.
-    upper: upper.replace(/[0-9a-f]{16,}/g, (checksum) => `${checksum.slice(0, 12)}…`),
-  };
 }

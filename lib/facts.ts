@@ -1,0 +1,136 @@
+/**
+ * The table: what the kernel says of process 1 in the reader's container, beside Docker's.
+ *
+ * @see proc(5), proc_pid_status(5), proc_pid_mountinfo(5), capabilities(7), cgroups(7)
+ */
+import { readFileSync } from "node:fs";
+import { identity, namespaces, parseMounts, parseNamespaces, type Mount } from "./kernel.ts";
+import type { LineOptions, Session, Verbs } from "./verbs.ts";
+
+/** The lines that are typed in a container, in the directory that /proc has for its process 1. */
+export const looks = [
+  "cat mountinfo uid_map net/dev",
+  "grep -E 'NSpid|NSsid|Cap|NoNew|Secc' status",
+  "ls -l ns fd /dev",
+  "echo $(tr '\\0' '\\n' < environ | grep -o '^[^=]*')",
+  "grep -s . /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max",
+  "nsenter --mount=ns/mnt stat -c %d:%i /; stat -c %d:%i /",
+];
+
+/** The machine's own / as `device:inode`, and the inodes of its namespaces. */
+export interface Machine {
+  root: string;
+  shared: string[];
+}
+
+/** Another container, in which the same lines are typed. */
+export interface Other {
+  title: string;
+  /** Opens a shell in it, with all of root's capabilities. */
+  line: string;
+  options: LineOptions;
+  /** Tells how it ends, if it was started for this. */
+  end?(): Promise<unknown>;
+}
+
+/** The chapter that a row is from, what it is, and its value. */
+type Row = [chapter: number, what: string, value: string | undefined];
+
+/** What the lines printed, as rows. A value is undefined if any part of it could not be read. */
+export function rowsOf(text: string, machine: Machine): Row[] {
+  const all = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, found = ""]) => found);
+  const list = (parts: (string | undefined)[], separator = " ") =>
+    parts.length > 0 && parts.every(Boolean) ? parts.join(separator) : undefined;
+  const field = (name: string) => all(new RegExp(`^${name}:.*?0*(\\w+)$`, "gm"))[0];
+  const limit = (name: string) => all(new RegExp(`^/sys/fs/cgroup/${name}.max:(\\S+)`, "gm"))[0];
+  const mounts = parseMounts(text);
+  const below = (place: RegExp, test: (mount: Mount) => boolean = () => true) => {
+    const found = mounts.filter((mount) => place.test(mount.point) && test(mount));
+    return list(found.map(({ point }) => point.replace(place, "")).sort());
+  };
+  const readOnly = ({ options }: Mount) => options[0] === "ro";
+  const hides = (each: Mount) => each.root === "/null" || (each.type === "tmpfs" && readOnly(each));
+  const kind = (path: string) => {
+    const mount = mounts.findLast(({ point }) => point === path);
+    return mount ? `${mount.type} ${mount.options[0]}` : mounts[0] && "nothing";
+  };
+  const [root, joined] = all(/^(\d+:\d+)$/gm).reverse();
+  const spaces = Object.entries(parseNamespaces(text));
+  const own = spaces.filter(([, inode]) => !machine.shared.includes(inode));
+  const leads =
+    field("NSsid") && (field("NSsid") === field("NSpid") ? "its own session" : "a session");
+  return [
+    [1, "its /", root && (root === machine.root ? "the machine's" : "its own")],
+    [2, "namespaces of its own", list(own.map(([type]) => type).sort())],
+    [2, "its number, for itself", field("NSpid")],
+    [4, "mounted as /", kind("/")],
+    [5, "whoever joins gets", joined && (joined === root ? "its /" : "another /")],
+    [6, "memory, processes, cpu", list(["memory", "pids", "cpu"].map(limit))],
+    [7, "network interfaces", list(all(/^ *([\w.-]+): *\d+ +\d/gm).sort())],
+    [7, "mounted in /etc", below(/^\/etc\//)],
+    [8, "user ids", list(all(/^ *(\d+ +\d+ +\d+) *$/gm), ", ")?.replace(/ +/g, " ")],
+    [9, "capabilities", list(["CapEff", "CapBnd", "CapInh", "CapAmb"].map(field))],
+    [9, "seccomp, filters", list(["Seccomp", "Seccomp_filters"].map(field))],
+    [9, "no new privileges", field("NoNewPrivs")],
+    [9, "read-only in /proc", below(/^\/proc\//, (each) => !hides(each) && readOnly(each))],
+    [9, "hidden", below(/^\/(?=(proc|sys)\/)/, hides)],
+    [11, "/proc, /sys, /dev", list(["/proc", "/sys", "/dev"].map(kind), ", ")],
+    [11, "in /dev", list([below(/^\/dev\//), list(all(/^c.* (\S+)$/gm))], "; ")],
+    [
+      11,
+      "variables",
+      list(
+        all(/^([A-Z_]+( [A-Z_]+)*)$/gim)
+          .flatMap((line) => line.split(" "))
+          .sort(),
+      ),
+    ],
+    [11, "open files", list([list(all(/ (\d+) -> /g)), leads], ", ")],
+  ];
+}
+
+/** Rows side by side, with a mark where both were read and are equal, else with the chapter. */
+export function compare(yours: Row[], theirs: Row[]): (string | undefined)[][] {
+  const rows = yours.map(([chapter, what, value], index) => {
+    const other = theirs[index]![2];
+    return [value && value === other ? "=" : `${chapter}`, what, value, other];
+  });
+  const equal = rows.filter(([mark]) => mark === "=").length;
+  return [...rows, ["", `**${equal} of ${rows.length} rows are equal**`, "", ""]];
+}
+
+/** What was recorded: about what, the machine's listing, and what the lines printed. */
+export function recorded() {
+  const file = readFileSync(new URL("docker.txt", import.meta.url), "utf8");
+  const [about = "", machine = "", ...text] = file.split("\n\n");
+  const shared = Object.values(parseNamespaces(machine));
+  return { about, machine: { root: machine.split("\n", 1)[0]!, shared }, text: text.join("\n") };
+}
+
+/**
+ * Tells the table, see {@link Verbs.beside}.
+ *
+ * @param other what the reader's container stands beside; left out, one that was recorded
+ */
+export async function tellFacts(
+  { say, part, enter, table }: Verbs,
+  other: Other | undefined,
+  ...[line, first = "cd /proc/1", last]: Parameters<Verbs["beside"]>
+) {
+  const [docker, title] = [recorded(), other?.title ?? "Docker"];
+  const typed = [first, ...looks].map((each) => `\n${each}`).join("");
+  const machine = { root: identity("/"), shared: Object.values(namespaces()) };
+  const rows = (session: Session) => rowsOf(looks.map((look) => session(look)).join("\n"), machine);
+  await part`Spot the difference`;
+  say`/proc says of every process what it sees (mounts, users, network interfaces) and what it may do;
+    its namespaces, open files and devices, variables and limits. And 'nsenter' shows which / you get
+    when you join it. Read that of process 1 in yours${other ? `, then in ${title}'s` : ""}.`;
+  const looksOnly = { changes: "nothing, it only looks" };
+  const yours = await enter(looksOnly)`${line}${typed}${last ? `\n${last}` : ""}`;
+  const theirs = other && (await enter(other.options)`${other.line}${typed}`);
+  const dockers = theirs ? rows(theirs) : rowsOf(docker.text, docker.machine);
+  table(["", "process 1", "yours", `${title}'s`], ...compare(rows(yours), dockers));
+  await other?.end?.();
+  say`= marks what is equal; a number is the chapter that a row is from. ${other ? "" : `(Docker's column was recorded: ${docker.about}. With '--rootfs docker:IMAGE' it is read here and now.)`}
+    Docker's versions differ in what they hide, and Podman differs in some of its defaults.`;
+}
