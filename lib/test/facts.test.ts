@@ -68,9 +68,19 @@ nsenter: reassociate to namespace 'ns/mnt' failed: Operation not permitted`;
     assert.equal(unequal(nothing, nothing).count, "**0 of 18 rows are equal**");
 });
 
-/** What of the rows is read by a look, by the lines that it prints. */
+/** The rows that need what is printed in these lines. */
 const readings: [pattern: RegExp, rows: string[]][] = [
-  [/^\d.* - .*\n/gm, ["mounted as /", "mounted in /etc", "read-only in /proc", "hidden", "/proc, /sys, /dev", "in /dev"]],
+  [
+    /^\d.* - .*\n/gm,
+    [
+      "mounted as /",
+      "mounted in /etc",
+      "read-only in /proc",
+      "hidden",
+      "/proc, /sys, /dev",
+      "in /dev",
+    ],
+  ],
   [/^ +0 +0 4294967295\n/m, ["user ids"]],
   [/^ *\w+: +\d.*\n/gm, ["network interfaces"]],
   [/^NS.*\n/gm, ["its number, for itself", "open files"]],
@@ -78,7 +88,8 @@ const readings: [pattern: RegExp, rows: string[]][] = [
   [/^CapAmb.*\n/gm, ["capabilities"]],
   [/^NoNew.*\n/gm, ["no new privileges"]],
   [/^Seccomp_filters.*\n/gm, ["seccomp, filters"]],
-  [/^l.* -> \w+:\[\d+\]\n/gm, ["namespaces of its own", "open files"]],
+  [/^l.* -> \w+:\[\d+\]\n/gm, ["namespaces of its own"]],
+  [/^l.* \d -> .*\n/gm, ["open files"]],
   [/^c.*\n/gm, ["in /dev"]],
   [/^\/sys\/fs\/cgroup\/pids.*\n/gm, ["memory, processes, cpu"]],
   [/^\d+:\d+\n/m, ["whoever joins gets"]],
@@ -86,13 +97,13 @@ const readings: [pattern: RegExp, rows: string[]][] = [
 ];
 
 for (const [pattern, rows] of readings)
-  test(`without what ${pattern} matches on both sides, these are not equal: ${rows.join("; ")}`, () => {
+  test(`what neither shows is not equal: ${pattern}`, () => {
     const other = text.replace(pattern, "");
     assert.notEqual(other, text);
-    assert.deepEqual(unequal(other, other).titles.filter((row) => !rows.includes(row!)), []);
-    for (const row of rows) if (row !== "open files") assert.ok(unequal(other, other).titles.includes(row), row);
+    assert.deepEqual(unequal(other, other).titles, rows);
   });
 
 test("the lines read files, and change nothing", () => {
-  for (const look of looks) assert.match(look, /^(cat|grep|ls|echo \$\(tr|nsenter --mount=\S+ stat) /);
+  for (const look of looks)
+    assert.match(look, /^(cat|grep|ls|echo \$\(tr|nsenter --mount=\S+ stat) /);
 });
