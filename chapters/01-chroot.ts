@@ -94,9 +94,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     "on the host": elders(),
     inside: elders().filter((pid) => new RegExp(`^ *${pid} `, "m").test(inside(ps))),
   });
-  say`/proc/self/ns lists what else a process can have of its own, such as a process table (pid), a
-    network (net), a host name (uts), users (user), mounts (mnt). The same number means the same
-    one.`;
+  say`/proc/self/ns lists what else a process can have of its own: a process table (pid), a network
+    (net), a host name (uts), users (user), mounts (mnt). The same number means the same one.`;
   same("chroot has changed none of them", {
     "on the host": Object.values(namespaces()),
     inside: Object.values(parseNamespaces(inside("ls -l /proc/self/ns"))),

@@ -30,27 +30,28 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   await rootfs("rootfs", "bash", "cat", ...programs);
   say`'pivot_root' takes the new / and a place for the old one, which may be the same. Since it is
     for a whole mount namespace, --mount makes one first.`;
-  const fails = { changes: "nothing, because 'pivot_root' fails", nothrow: true };
-  await $(fails)`sudo unshare --mount pivot_root rootfs rootfs`;
+  await $({ changes: "nothing", nothrow: true })`sudo unshare --mount pivot_root rootfs rootfs`;
   say`It exchanges mounts. 'rootfs' is none, only a directory in one.`;
 
   await part`Another / for the mount namespace`;
   say`'mount --bind' mounts a directory, here on itself. After 'pivot_root' the old / lies on top of
     the new one, and 'umount' takes it off: -l, for lazy, because this very shell is a program of the
     old one. ('umount' reads /proc first. 'hash -r' has 'bash' forget where its programs were.)`;
-  const walk = `nsenter --pid=/proc/self/ns/pid --root=new ${shell} -c 'until [ . -ef .. ]; do cd -P ..; done; stat -c %d:%i .'`;
+  const walk = `nsenter --pid=/proc/self/ns/pid --root=new ${shell} -c 'until [ . -ef .. ]; do cd -P ..; done; ls -di .'`;
   const pivoted = await enter({ changes: "nothing here, but for a directory 'rootfs/new'" })`
     sudo unshare --mount bash
     mount --bind rootfs rootfs; cd rootfs
     pivot_root . .; hash -r
-    stat -c %d:%i / ..
+    ls -di .. /
     mount -t proc proc /proc; umount -l .
     cat /proc/self/mountinfo
     mkdir new; mount --bind / new
     ${walk}
   `;
-  const [root, old] = pivoted("stat -c %d:%i / ..").split("\n");
-  same("at first '..' was the old /", { "/ on the host": identity("/"), "'..' then": old });
+  const inode = (line: string) => /\d+/.exec(line)?.[0];
+  const host = identity("/").replace(/.*:/, "");
+  const [old, root] = pivoted("ls -di .. /").split("\n").map(inode);
+  same("at first '..' was the old /", { "/ on the host": host, "'..' then": old });
   say`Then there are two mounts, / and /proc, and no other. The last line is the walk of chapter 1:
     'nsenter' makes 'new' the /, stays outside of it, and goes up. Here it is after chroot.`;
   const control = await enter({ changes: "nothing, but this shell gets out of 'rootfs'" })`
@@ -58,10 +59,9 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
     mount -t proc proc /proc; mount --bind / new
     ${walk}
   `;
-  const host = identity("/");
-  const end = (printed: string) => /\d+:\d+/.exec(printed)?.[0];
-  same("after chroot it gets out", { "/ on the host": host, "where it ends": end(control(walk)) });
-  same("after pivot_root it does not", { "the new /": root, "where it ends": end(pivoted(walk)) });
+  const [out, stays] = [control(walk), pivoted(walk)].map(inode);
+  same("after chroot it gets out", { "/ on the host": host, "where it ends": out });
+  same("after pivot_root it does not", { "the new /": root, "where it ends": stays });
 
   await part`A volume is a bind mount`;
   say`Now a container in the background, as in chapter 3. The layers of chapter 4 are a mount
