@@ -153,6 +153,8 @@ const varying: [RegExp, string][] = [
   // Of ls: blocks in use, and links to a file.
   [/\btotal \d+/g, "total"],
   [/([-bcdl][-rwxstST]{9}) +\d+/g, "$1"],
+  // Of a process's environment: the names of its variables.
+  [/\b([A-Z_]+ ){4,}[A-Z_]+/g, "VARIABLES"],
   [/ +/g, " "],
 ];
 
