@@ -110,15 +110,15 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   await $(
     sleeps,
   )`PIDS=$(for TYPE in private slave shared; do sudo unshare --mount --propagation $TYPE bash -c "$SLEEP" $TYPE; done)`;
-  await $(looks)`sudo grep -o "volume rw.* -" {private,slave,shared}/mountinfo`;
+  await $(looks)`sudo grep -o "$(basename "$WORK")/volume rw.* -" {private,slave,shared}/mountinfo`;
   const usb = { changes: "a file system is mounted on 'volume/usb'", undo: "by 'umount'" };
   say`Plug in a USB stick, so to speak. Then, the other way round, mount one in each of the three.`;
   await $(usb)`sudo mount -t tmpfs stick volume/usb`;
-  const seen = await $(looks)`sudo grep -c volume/usb {private,slave,shared}/mountinfo`;
+  const seen = await $(looks)`sudo grep -c "$WORK/volume/usb" {private,slave,shared}/mountinfo`;
   await $(
     usb,
   )`sudo umount volume/usb; for TYPE in private slave shared; do sudo nsenter --mount=$TYPE/ns/mnt mount -t tmpfs from-$TYPE "$WORK/volume/usb"; done`;
-  const came = await $`grep -o "from-[a-z]*" /proc/self/mountinfo`;
+  const came = await $`grep "$WORK/volume/usb" /proc/self/mountinfo | grep -o "from-[a-z]*"`;
   same("in came the slave's and the shared one's", {
     "should be": ["private/mountinfo:0", "slave/mountinfo:1", "shared/mountinfo:1"],
     "arrived in": seen.stdout.trim().split("\n"),

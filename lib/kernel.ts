@@ -161,6 +161,8 @@ export interface Mount {
   point: string;
   /** Of this mount: `rw`, `noexec`, … */
   options: string[];
+  /** How mounts travel: `shared:4`, `master:4`. See mount_namespaces(7). */
+  tags: string[];
   type: string;
   /** Of the file system: `lowerdir=app:base,…` */
   superOptions: string;
@@ -173,10 +175,16 @@ export function parseMounts(text: string): Mount[] {
     .filter((line) => line.includes(" - "))
     .map((line) => {
       const [before = "", after = ""] = line.split(" - ");
-      const [, , device = "", root = "", point = "", options = ""] = before.split(" ");
+      const [, , device = "", root = "", point = "", options = "", ...tags] = before.split(" ");
       const [type = "", , superOptions = ""] = after.split(" ");
       const place = { device, root: unescape(root), point: unescape(point) };
-      return { ...place, options: options.split(","), type, superOptions: unescape(superOptions) };
+      return {
+        ...place,
+        options: options.split(","),
+        tags,
+        type,
+        superOptions: unescape(superOptions),
+      };
     });
 }
 

@@ -28,6 +28,10 @@ export interface Mounted {
   type: string;
   /** The file system's own options, such as `lowerdir=app:base`. */
   options: string;
+  /** Whether the mount is read-only, or its file system. */
+  readOnly: boolean;
+  /** As in {@link parseMounts}: `shared:4`, `master:4`. */
+  tags: string[];
 }
 
 /** A process and what the kernel says about it; what it does not say is empty. */
@@ -224,8 +228,9 @@ function describe(stat: Stat, raw: Raw): Omit<Process, "roots"> {
   const fact = (name: string) => raw.get(name) ?? "";
   const inode = (name: string) => /\[(\d+)\]/.exec(fact(name))?.[1] ?? "";
   const mounts = parseMounts(fact("mountinfo")).map(
-    ({ device, root, point, type, superOptions }) => ({
-      ...{ what: `${device} ${root}`, point, type, options: superOptions },
+    ({ device, root, point, type, options, superOptions, tags }) => ({
+      ...{ what: `${device} ${root}`, point, type, options: superOptions, tags },
+      readOnly: options[0] === "ro" || /^ro\b/.test(superOptions),
     }),
   );
   const numbers = /^NSpid:(.*)/m.exec(readText(`/proc/${pid}/status`))?.[1];
