@@ -115,10 +115,9 @@ export function recorded() {
 export async function tellFacts(
   { say, part, enter, table }: Verbs,
   other: Other | undefined,
-  ...[line, first = "cd /proc/1", last]: Parameters<Verbs["beside"]>
+  ...[line, first = "cd /proc/1", ...last]: Parameters<Verbs["beside"]>
 ) {
   const [docker, title] = [recorded(), other?.title ?? "Docker"];
-  const typed = [first, ...looks].map((each) => `\n${each}`).join("");
   const machine = { root: identity("/"), shared: Object.values(namespaces()) };
   const rows = (session: Session) => rowsOf(looks.map((look) => session(look)).join("\n"), machine);
   await part`Spot the difference`;
@@ -126,8 +125,9 @@ export async function tellFacts(
     its namespaces, open files and devices, variables and limits. And 'nsenter' shows which / you get
     when you join it. Read that of process 1 in yours${other ? `, then in ${title}'s` : ""}.`;
   const looksOnly = { changes: "nothing, it only looks" };
-  const yours = await enter(looksOnly)`${line}${typed}${last ? `\n${last}` : ""}`;
-  const theirs = other && (await enter(other.options)`${other.line}${typed}`);
+  const yours = await enter(looksOnly)`${[line, first, ...looks, ...last].join("\n")}`;
+  const theirs =
+    other && (await enter(other.options)`${[other.line, "cd /proc/1", ...looks].join("\n")}`);
   const dockers = theirs ? rows(theirs) : rowsOf(docker.text, docker.machine);
   table(["", "process 1", "yours", `${title}'s`], ...compare(rows(yours), dockers));
   await other?.end?.();

@@ -44,7 +44,9 @@ function outputOn(screen: string, lines: string[]): string[] {
 
 /** What is the same whenever a line is run: no numbers, no dates, no names of variables. */
 const steady = (output: string[]) =>
-  output.map((line) => line.trim()).filter((line) => line && !/[\d…]|^[A-Z_ ]+$|^by-hand\./.test(line));
+  output
+    .map((line) => line.trim())
+    .filter((line) => line && !/[\d…]|^[A-Z_ ]+$|^by-hand\./.test(line));
 
 /** What programs have complained about, without what differs between a script and a screen. */
 const complaints = (output: string[]) =>
