@@ -18,10 +18,7 @@ export const looks = [
 ];
 
 /** The machine's own / as `device:inode`, and the inodes of its namespaces. */
-export interface Machine {
-  root: string;
-  shared: string[];
-}
+type Machine = { root: string; shared: string[] };
 
 /** Another container, in which the same lines are typed. */
 export interface Other {
@@ -44,25 +41,26 @@ export function rowsOf(text: string, machine: Machine): Row[] {
   const field = (name: string) => all(new RegExp(`^${name}:.*?0*(\\w+)$`, "gm"))[0];
   const limit = (name: string) => all(new RegExp(`^/sys/fs/cgroup/${name}.max:(\\S+)`, "gm"))[0];
   const mounts = parseMounts(text);
+  const kind = (path: string) => {
+    const mount = mounts.findLast(({ point }) => point === path);
+    return mount ? `${mount.type} ${mount.options[0]}` : mounts[0] && "nothing";
+  };
   const below = (place: RegExp, test: (mount: Mount) => boolean = () => true) => {
     const found = mounts.filter((mount) => place.test(mount.point) && test(mount));
     return list(found.map(({ point }) => point.replace(place, "")).sort());
   };
   const readOnly = ({ options }: Mount) => options[0] === "ro";
   const hides = (each: Mount) => each.root === "/null" || (each.type === "tmpfs" && readOnly(each));
-  const kind = (path: string) => {
-    const mount = mounts.findLast(({ point }) => point === path);
-    return mount ? `${mount.type} ${mount.options[0]}` : mounts[0] && "nothing";
-  };
   const [root, joined] = all(/^(\d+:\d+)$/gm).reverse();
   const spaces = Object.entries(parseNamespaces(text));
   const own = spaces.filter(([, inode]) => !machine.shared.includes(inode));
-  const leads =
-    field("NSsid") && (field("NSsid") === field("NSpid") ? "its own session" : "a session");
+  const [number, session] = ["NSpid", "NSsid"].map(field);
+  const leads = session && (session === number ? "its own session" : "a session");
+  const variables = all(/^([A-Z_]+( [A-Z_]+)*)$/gim).flatMap((line) => line.split(" "));
   return [
     [1, "its /", root && (root === machine.root ? "the machine's" : "its own")],
     [2, "namespaces of its own", list(own.map(([type]) => type).sort())],
-    [2, "its number, for itself", field("NSpid")],
+    [2, "its number, for itself", number],
     [4, "mounted as /", kind("/")],
     [5, "whoever joins gets", joined && (joined === root ? "its /" : "another /")],
     [6, "memory, processes, cpu", list(["memory", "pids", "cpu"].map(limit))],
@@ -72,19 +70,11 @@ export function rowsOf(text: string, machine: Machine): Row[] {
     [9, "capabilities", list(["CapEff", "CapBnd", "CapInh", "CapAmb"].map(field))],
     [9, "seccomp, filters", list(["Seccomp", "Seccomp_filters"].map(field))],
     [9, "no new privileges", field("NoNewPrivs")],
-    [9, "read-only in /proc", below(/^\/proc\//, (each) => !hides(each) && readOnly(each))],
+    [9, "read-only in /proc", below(/^\/proc\//, (each) => readOnly(each) && !hides(each))],
     [9, "hidden", below(/^\/(?=(proc|sys)\/)/, hides)],
     [11, "/proc, /sys, /dev", list(["/proc", "/sys", "/dev"].map(kind), ", ")],
     [11, "in /dev", list([below(/^\/dev\//), list(all(/^c.* (\S+)$/gm))], "; ")],
-    [
-      11,
-      "variables",
-      list(
-        all(/^([A-Z_]+( [A-Z_]+)*)$/gim)
-          .flatMap((line) => line.split(" "))
-          .sort(),
-      ),
-    ],
+    [11, "variables", list(variables.sort())],
     [11, "open files", list([list(all(/ (\d+) -> /g)), leads], ", ")],
   ];
 }
@@ -99,12 +89,12 @@ export function compare(yours: Row[], theirs: Row[]): (string | undefined)[][] {
   return [...rows, ["", `**${equal} of ${rows.length} rows are equal**`, "", ""]];
 }
 
-/** What was recorded: about what, the machine's listing, and what the lines printed. */
+/** What dev/record.ts has recorded: of what, on what machine, and what the lines printed. */
 export function recorded() {
   const file = readFileSync(new URL("docker.txt", import.meta.url), "utf8");
-  const [about = "", machine = "", ...text] = file.split("\n\n");
-  const shared = Object.values(parseNamespaces(machine));
-  return { about, machine: { root: machine.split("\n", 1)[0]!, shared }, text: text.join("\n") };
+  const [about = "", links = "", ...text] = file.split("\n\n");
+  const machine = { root: links.split("\n", 1)[0]!, shared: Object.values(parseNamespaces(links)) };
+  return { about, machine, text: text.join("\n") };
 }
 
 /**
@@ -124,8 +114,8 @@ export async function tellFacts(
   say`/proc says of every process what it sees (mounts, users, network interfaces) and what it may do;
     its namespaces, open files and devices, variables and limits. And 'nsenter' shows which / you get
     when you join it. Read that of process 1 in yours${other ? `, then in ${title}'s` : ""}.`;
-  const looksOnly = { changes: "nothing, it only looks" };
-  const yours = await enter(looksOnly)`${[line, first, ...looks, ...last].join("\n")}`;
+  const options = { changes: "nothing, it only looks" };
+  const yours = await enter(options)`${[line, first, ...looks, ...last].join("\n")}`;
   const theirs =
     other && (await enter(other.options)`${[other.line, "cd /proc/1", ...looks].join("\n")}`);
   const dockers = theirs ? rows(theirs) : rowsOf(docker.text, docker.machine);
