@@ -99,18 +99,18 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   say`That was '--read-only --tmpfs /tmp'. Root in Docker may not mount, and so cannot undo it.`;
 
   await part`Mounts that travel`;
-  say`A new mount namespace begins with a copy of every mount. What is mounted on one later reaches
-    its copies only if it is shared, and --propagation says what a copy is: private, slave or shared.
-    Share 'volume', with nobody so far (--make-private), and start three processes, one of each.`;
+  say`A new mount namespace begins with a copy of each mount. If one is shared, what is mounted below it
+    later appears below its copies, too: not if a copy is private; a slave only receives; a shared
+    one also gives back. Share 'volume' (--make-private parts it from others first), and try them.`;
   await $({
-    changes: "'volume' becomes a mount",
+    changes: "'volume' becomes a mount, and shared",
     undo: "by 'umount', further down",
   })`sudo mount --bind volume volume; sudo mount --make-private volume; sudo mount --make-shared volume`;
   await $`SLEEP='setsid sleep 1d &> container.log & ln -s /proc/$! $0; echo $!'`;
   await $(
     sleeps,
   )`PIDS=$(for TYPE in private slave shared; do sudo unshare --mount --propagation $TYPE bash -c "$SLEEP" $TYPE; done)`;
-  await $(looks)`sudo grep -o "$(basename "$WORK")/volume rw.* -" {private,slave,shared}/mountinfo`;
+  await $(looks)`sudo grep -o "/volume rw.* -" {private,slave,shared}/mountinfo`;
   const usb = { changes: "a file system is mounted on 'volume/usb'", undo: "by 'umount'" };
   say`Plug in a USB stick, so to speak. Then, the other way round, mount one in each of the three.`;
   await $(usb)`sudo mount -t tmpfs stick volume/usb`;

@@ -29,7 +29,7 @@ const slave: Challenge<Process> = {
     await $({
       changes: "'volume' becomes a mount, and shared",
       undo: "by 'umount', when the challenge ends",
-    })`sudo mount --bind volume volume; sudo mount --make-private volume; sudo mount --make-shared volume; grep -o "$(basename "$WORK")/volume rw.* -" /proc/self/mountinfo`;
+    })`sudo mount --bind volume volume; sudo mount --make-private volume; sudo mount --make-shared volume; grep -o "/volume rw.* -" /proc/self/mountinfo`;
   },
   subjects: ({ processes, host }) =>
     processes.filter(({ namespaces }) => namespaces.mnt !== host.namespaces.mnt),
@@ -85,7 +85,7 @@ const slave: Challenge<Process> = {
       sudo unshare --mount --propagation slave bash
       mount --bind volume data
       nsenter --target $PPID --mount mount -t tmpfs stick "$PWD/volume/usb"
-      grep -oE "$(basename "$PWD")/(volume|data)(/usb)? rw.* -" /proc/self/mountinfo
+      grep -oE "/(volume|data)(/usb)? rw.* -" /proc/self/mountinfo
     `;
     await $({ changes: "'volume' is a directory again" })`sudo umount --recursive volume`;
   },
