@@ -36,10 +36,10 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   await part`Another / for the mount namespace`;
   say`'mount --bind' mounts a directory, here on itself. After 'pivot_root' the old / lies on top of
     the new one, and 'umount' takes it off: -l, for lazy, because this very shell is a program of the
-    old one. ('umount' reads /proc first. 'hash -r' has 'bash' forget where its programs were.)`;
+    old one. (It reads /proc. With --norc and 'hash -r' the shell looks for nothing at old places.)`;
   const walk = `nsenter --pid=/proc/self/ns/pid --root=new ${shell} -c 'until [ . -ef .. ]; do cd -P ..; done; ls -di .'`;
   const pivoted = await enter({ changes: "nothing here, but for a directory 'rootfs/new'" })`
-    sudo unshare --mount bash
+    sudo unshare --mount bash --norc
     mount --bind rootfs rootfs; cd rootfs
     pivot_root . .; hash -r
     ls -di .. /

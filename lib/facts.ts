@@ -9,10 +9,10 @@ import type { LineOptions, Session, Verbs } from "./verbs.ts";
 
 /** The lines that are typed in a container, in the directory that /proc has for its process 1. */
 export const looks = [
-  "cat mountinfo uid_map net/dev",
+  "cat mountinfo uid_map; grep -o '.*:' net/dev",
   "grep -E 'NSpid|NSsid|Cap|NoNew|Secc' status",
   "ls -l ns fd /dev",
-  "echo $(tr '\\0' '\\n' < environ | grep -o '^[^=]*')",
+  "echo variables: $(tr '\\0' '\\n' < environ | grep -o '^[^=]*')",
   "grep -s . /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max",
   "nsenter --mount=ns/mnt stat -c %d:%i /; stat -c %d:%i /",
 ];
@@ -56,7 +56,7 @@ export function rowsOf(text: string, machine: Machine): Row[] {
   const own = spaces.filter(([, inode]) => !machine.shared.includes(inode));
   const [number, session] = ["NSpid", "NSsid"].map(field);
   const leads = session && (session === number ? "its own session" : "a session");
-  const variables = all(/^([A-Z_]+( [A-Z_]+)*)$/gim).flatMap((line) => line.split(" "));
+  const variables = all(/^variables: (.*\S)/gm).flatMap((line) => line.split(" "));
   return [
     [1, "its /", root && (root === machine.root ? "the machine's" : "its own")],
     [2, "namespaces of its own", list(own.map(([type]) => type).sort())],
@@ -64,7 +64,7 @@ export function rowsOf(text: string, machine: Machine): Row[] {
     [4, "mounted as /", kind("/")],
     [5, "whoever joins gets", joined && (joined === root ? "its /" : "another /")],
     [6, "memory, processes, cpu", list(["memory", "pids", "cpu"].map(limit))],
-    [7, "network interfaces", list(all(/^ *([\w.-]+): *\d+ +\d/gm).sort())],
+    [7, "network interfaces", list(all(/^ *(?!ns|fd)([\w.-]+):$/gm).sort())],
     [7, "mounted in /etc", below(/^\/etc\//)],
     [8, "user ids", list(all(/^ *(\d+ +\d+ +\d+) *$/gm), ", ")?.replace(/ +/g, " ")],
     [9, "capabilities", list(["CapEff", "CapBnd", "CapInh", "CapAmb"].map(field))],
@@ -86,7 +86,8 @@ export function compare(yours: Row[], theirs: Row[]): (string | undefined)[][] {
     return [value && value === other ? "=" : `${chapter}`, what, value, other];
   });
   const equal = rows.filter(([mark]) => mark === "=").length;
-  return [...rows, ["", `**${equal} of ${rows.length} rows are equal**`, "", ""]];
+  const count = yours.some(([, , value]) => value) ? `**${equal} of ${rows.length}**` : undefined;
+  return [...rows, ["", "**rows that are equal**", count, ""]];
 }
 
 /** What dev/record.ts has recorded: of what, on what machine, and what the lines printed. */
@@ -113,13 +114,14 @@ export async function tellFacts(
   await part`Spot the difference`;
   say`/proc says of every process what it sees (mounts, users, network interfaces) and what it may do;
     its namespaces, open files and devices, variables and limits. And 'nsenter' shows which / you get
-    when you join it. Read that of process 1 in yours${other ? `, then in ${title}'s` : ""}.`;
-  const options = { changes: "nothing, it only looks" };
+    when you join it. Read that of the first process in yours${other ? `, then in ${title}'s` : ""}.`;
+  const mounts = "a second /proc is mounted, until the last line";
+  const options = { changes: last.length > 0 ? mounts : "nothing, it only looks" };
   const yours = await enter(options)`${[line, first, ...looks, ...last].join("\n")}`;
   const theirs =
     other && (await enter(other.options)`${[other.line, "cd /proc/1", ...looks].join("\n")}`);
   const dockers = theirs ? rows(theirs) : rowsOf(docker.text, docker.machine);
-  table(["", "process 1", "yours", `${title}'s`], ...compare(rows(yours), dockers));
+  table(["", "first process", "yours", `${title}'s`], ...compare(rows(yours), dockers));
   await other?.end?.();
   say`= marks what is equal; a number is the chapter that a row is from. ${other ? "" : `(Docker's column was recorded: ${docker.about}. With '--rootfs docker:IMAGE' it is read here and now.)`}
     Docker's versions differ in what they hide, and Podman differs in some of its defaults.`;

@@ -127,7 +127,7 @@ export function skeleton(section: string, told: string): string[] {
       .filter(({ kind }) => kind === "table")
       .flatMap(textsOf)
       // A dash is a cell that is not known.
-      .filter((row) => !/\| - \|.*\w/.test(row)),
+      .filter((row) => !/\w.*\| - \||\| - \|.*\w/.test(row)),
   );
   return blocksOf(section)
     .filter(({ kind }) => kind !== "console")
@@ -143,9 +143,16 @@ export function skeleton(section: string, told: string): string[] {
 
 /** What differs from one run to the next. */
 const varying: [RegExp, string][] = [
+  // Of mountinfo: the numbers of mounts, of file systems without a disk, and of those that share.
+  [/^((?:> )?)\d+ \d+ \d+:\d+ /gm, "$1MOUNT "],
+  [/\b(master|shared):\d+/g, "$1"],
+  // Of stat: such a file system and an inode.
+  [/\b\d+:\d{3,}\b/g, "FILE"],
   [/\b[A-Z][a-z]{2} +\d+ +[\d:]+/g, "DATE"],
   [/\b\d{1,2}:\d\d(:\d\d)?\b/g, "TIME"],
   [/\b0x[0-9a-f]{8,}\b/g, "ADDRESS"],
+  [/\bby-hand\.\d+\..*…$/gm, "by-hand…"],
+  [/\bby-hand\.(\d+\.){3}\w{6}\b/g, "by-hand"],
   [/\bby-hand\.\w{6}\b/g, "by-hand"],
   // Of ps: a process's state, or how much of a processor it has used.
   [/\? +[A-Z][\w<+]* +TIME/g, "? TIME"],
@@ -155,6 +162,8 @@ const varying: [RegExp, string][] = [
   [/([-bcdl][-rwxstST]{9}) +\d+/g, "$1"],
   // Of a process's environment: the names of its variables.
   [/\b([A-Z_]+ ){4,}[A-Z_]+/g, "VARIABLES"],
+  // Of the table: what whoever started it had open.
+  [/\b0 1 2( \d+)*, a session/g, "FILES"],
   [/ +/g, " "],
 ];
 

@@ -22,7 +22,7 @@ try {
   const version = sh("docker version --format '{{.Server.Version}}'");
   const today = new Date().toISOString().slice(0, 10);
   const text = [
-    `Docker ${version} on Linux ${release()}, ${today}, docker run ${limits}`,
+    `Docker ${version} on Linux ${release()}, ${today}, 'docker run ${limits}'`,
     sh("stat -c %d:%i /; ls -l /proc/self/ns"),
     sh(`nsenter --target ${pid} --uts --mount --ipc --net --pid sh 2>&1`, typed),
   ];

@@ -46,7 +46,7 @@ function outputOn(screen: string, lines: string[]): string[] {
 const steady = (output: string[]) =>
   output
     .map((line) => line.trim())
-    .filter((line) => line && !/[\d…]|^[A-Z_ ]+$|^by-hand\./.test(line));
+    .filter((line) => line && !/[\d…]|^variables: |^by-hand\./.test(line));
 
 /** What programs have complained about, without what differs between a script and a screen. */
 const complaints = (output: string[]) =>
