@@ -143,7 +143,9 @@ export function skeleton(section: string, told: string): string[] {
 
 /** What differs from one run to the next. */
 const varying: [RegExp, string][] = [
-  // Of mountinfo: the numbers of mounts, of file systems without a disk, and of those that share.
+  // Of mountinfo: a long line, which is cut where the numbers in it end; then the numbers of mounts,
+  // of file systems without a disk, and of mounts that are shared.
+  [/^((?:> )?)\d+ \d+ \d+:\d+ (?:\S*by-hand.*|(.{25}).*…)$/gm, "$1MOUNT $2"],
   [/^((?:> )?)\d+ \d+ \d+:\d+ /gm, "$1MOUNT "],
   [/\b(master|shared):\d+/g, "$1"],
   // Of stat: such a file system and an inode.
@@ -151,7 +153,6 @@ const varying: [RegExp, string][] = [
   [/\b[A-Z][a-z]{2} +\d+ +[\d:]+/g, "DATE"],
   [/\b\d{1,2}:\d\d(:\d\d)?\b/g, "TIME"],
   [/\b0x[0-9a-f]{8,}\b/g, "ADDRESS"],
-  [/\bby-hand\.\d+\..*…$/gm, "by-hand…"],
   [/\bby-hand\.(\d+\.){3}\w{6}\b/g, "by-hand"],
   [/\bby-hand\.\w{6}\b/g, "by-hand"],
   // Of ps: a process's state, or how much of a processor it has used.
