@@ -356,13 +356,13 @@ async function startOther(verbs: Verbs, image: Named): Promise<Other> {
   verbs.say`A container of ${name}, started by ${title} in the background.`;
   await verbs.$({
     changes: `${title} starts a container that sleeps, with limits`,
-    undo: "by 'kill', further down, or when the chapter ends in any other way",
+    undo: "by 'rm', further down, or when the chapter ends in any other way",
     undoneBy: removal(engine, '$(basename "$WORK")'),
-  })`${command} run --detach --rm --name ${container} ${network}${limits} ${name} sleep 1d`;
+  })`${command} run --detach --stop-signal KILL --name ${container} ${network}${limits} ${name} sleep 1d`;
   const other = await lineInto(verbs, { engine, name: container });
   return {
     ...other,
-    end: () => verbs.$({ changes: "that container ends" })`${command} kill ${container}`,
+    end: () => verbs.$({ changes: "that container ends" })`${command} rm --force ${container}`,
   };
 }
 

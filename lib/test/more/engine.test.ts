@@ -96,7 +96,7 @@ for (const name of ["docker", "podman"] as const) {
       { skip: mode === "rootless" && "no engine is in reach there" },
       async () => {
         const { stdout } = await run(chapter(plain, "--print", "--rootfs", source));
-        assert.match(stdout, /^(sudo )?\w+ run --detach --rm /m);
+        assert.match(stdout, /^(sudo )?\w+ run --detach /m);
       },
     );
 
