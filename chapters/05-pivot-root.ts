@@ -106,7 +106,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
     changes: "'volume' becomes a mount, and shared",
     undo: "by 'umount', further down",
   })`sudo mount --bind volume volume; sudo mount --make-private volume; sudo mount --make-shared volume`;
-  await $`SLEEP='setsid sleep 1d &> container.log & ln -s /proc/$! $0; echo $!'`;
+  await $`NAME=$(basename "$WORK"); SLEEP='setsid sleep 1d &> container.log & ln -s /proc/$! $0; echo $!'`;
   await $(
     sleeps,
   )`PIDS=$(for TYPE in private slave shared; do sudo unshare --mount --propagation $TYPE bash -c "$SLEEP" $TYPE; done)`;
@@ -114,11 +114,11 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   const usb = { changes: "a file system is mounted on 'volume/usb'", undo: "by 'umount'" };
   say`Plug in a USB stick, so to speak. Then, the other way round, mount one in each of the three.`;
   await $(usb)`sudo mount -t tmpfs stick volume/usb`;
-  const seen = await $(looks)`sudo grep -c "$WORK/volume/usb" {private,slave,shared}/mountinfo`;
+  const seen = await $(looks)`sudo grep -c "$NAME/volume/usb" {private,slave,shared}/mountinfo`;
   await $(
     usb,
   )`sudo umount volume/usb; for TYPE in private slave shared; do sudo nsenter --mount=$TYPE/ns/mnt mount -t tmpfs from-$TYPE "$WORK/volume/usb"; done`;
-  const came = await $`grep "$WORK/volume/usb" /proc/self/mountinfo | grep -o "from-[a-z]*"`;
+  const came = await $`grep "$NAME/volume/usb" /proc/self/mountinfo | grep -o "from-[a-z]*"`;
   same("in came the slave's and the shared one's", {
     "should be": ["private/mountinfo:0", "slave/mountinfo:1", "shared/mountinfo:1"],
     "arrived in": seen.stdout.trim().split("\n"),

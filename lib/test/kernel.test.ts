@@ -166,10 +166,11 @@ test("parseMounts() reads every field of a line of mountinfo, and only such line
   assert.deepEqual(parseMounts(text), [
     {
       ...{ device: "98:0", root: "/mnt1 a", point: "/mnt2", options: ["rw", "noatime"] },
+      tags: ["master:1"],
       ...{ type: "ext3", superOptions: "rw,errors=continue" },
     },
     {
-      ...{ device: "0:50", root: "/", point: "/a\\b", options: ["ro"] },
+      ...{ device: "0:50", root: "/", point: "/a\\b", options: ["ro"], tags: [] },
       ...{ type: "overlay", superOptions: "rw,lowerdir=/x:y:z,upperdir=u" },
     },
   ]);
