@@ -48,7 +48,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
     mkdir new; mount --bind / new
     ${walk}
   `;
-  const inode = (line: string) => /\d+/.exec(line)?.[0];
+  const inode = (line: string) => /^ *(\d+) /m.exec(line)?.[1];
   const host = identity("/").replace(/.*:/, "");
   const [old, root] = pivoted("ls -di .. /").split("\n").map(inode);
   same("at first '..' was the old /", { "/ on the host": host, "'..' then": old });
