@@ -93,7 +93,8 @@ export function clear(directory: string, shell: Shell, sudo: boolean): string | 
     `before=; for round in {1..20}; do ${end}; [ "$ours" ] || [ "$others" != "$before" ] || break; before=$others; done; echo $others`,
   );
   for (const line of registered(directory)) {
-    const silent = line.replaceAll("sudo ", silentSudo());
+    // For root it is a function of the shell's, which takes no options.
+    const silent = sudo ? line.replaceAll("sudo ", asRoot) : line;
     if (!shell.runSync(`set -o pipefail; ${silent}`).ok)
       return `This could not be undone: ${line}. Run it yourself, then remove ${directory}.`;
   }

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { clear } from "../cleanup.ts";
+import { clear, register } from "../cleanup.ts";
 import { askLdd, copyListed } from "../rootfs.ts";
 import { openShell } from "../shell.ts";
 import {
@@ -137,6 +137,16 @@ describe("clear()", { skip: notRoot }, () => {
       const elsewhere = join(tmp, "elsewhere");
       assert.equal(readFileSync(join(elsewhere, "marker"), "utf8"), "precious\n");
       rmSync(elsewhere, { recursive: true });
+      tidy(tmp);
+    }));
+
+  test("runs what was registered as root, where there is no terminal to ask at", () =>
+    leavesNothing(async () => {
+      const { tmp, directory, shell, lines } = workDirectory();
+      await register("sudo rmdir $TMPDIR/../elsewhere", shell);
+      await lines("sudo mkdir ../elsewhere");
+      const { stdout, stderr } = await clearApart(directory);
+      assert.deepEqual([stdout, stderr], ["undefined\n", ""]);
       tidy(tmp);
     }));
 
