@@ -27,6 +27,8 @@ export interface Challenge<Subject = unknown> {
   goal: string;
   /** Programs of this machine that it takes, besides those that every chapter needs. */
   needs?: string[];
+  /** What is tried before it, besides what is for the chapter: names as in a header's `@tries`. */
+  tries?: string[];
   /** Tells the lines that come before the reader's turn. */
   prepare(verbs: Verbs): Promise<void>;
   /** A line of shell, run unseen after that; what it prints is the world's memory. */
@@ -65,6 +67,7 @@ export async function challengesOf(file: string): Promise<Lesson[]> {
       ...{ ...header, figure: undefined, run: `${header.run} --challenge` },
       ...{ title: `Challenge: ${challenge.title}`, opening: [challenge.goal.replace(/\s+/g, " ")] },
       needs: challenge.needs ?? [],
+      tries: [...header.tries, ...(challenge.tries ?? [])],
     },
     story: (verbs, desk) => (desk ? take(challenge, verbs, desk) : tellSolution(challenge, verbs)),
   }));
