@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { test } from "node:test";
 import { readChallenges } from "../../options/challenge.ts";
@@ -60,7 +61,7 @@ for (const path of challenged) {
   answers.forEach((list, number) =>
     test(
       `challenge ${number + 1} of ${name} is`,
-      { skip: cannotRun, concurrency: 4 },
+      { skip: cannotRun, concurrency: availableParallelism() * 2 },
       async (t) => {
         await leavesNothing(() =>
           Promise.all(

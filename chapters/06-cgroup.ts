@@ -1,0 +1,130 @@
+#!/usr/bin/env -S npx tsx
+/**
+ * 06 · cgroup: what a process may take, and what it took
+ *
+ * **You know this:** 'docker run -m 64m --cpus 0.5 --pids-limit 100', 'docker stats', 'docker
+ * pause', and a container that ended with exit code 137.
+ *
+ * Namespaces decide what a process sees. How much it takes is up to its control group, its cgroup:
+ * the kernel counts what the processes in one use together, and limits it. A group is a directory.
+ *
+ *     /sys/fs/cgroup         the whole machine
+ *     ├── system.slice       services, Docker's containers
+ *     └── by-hand.x4Tz1s     hands controllers down to
+ *         └── box            your container
+ *               memory.max   67108864       -m 64m
+ *               cpu.max      50000 100000   --cpus 0.5
+ *               pids.max     100            --pids-limit 100
+ *
+ * @run npx tsx chapters/06-cgroup.ts
+ * @tries cgroup
+ * @see cgroups(7), cgroup_namespaces(7), unshare(1)
+ */
+import { chapter, type Verbs } from "../lib/chapter.ts";
+
+await chapter(import.meta.url, tell);
+
+async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }: Verbs) {
+  const ours = $({ changes: "the chapter's own groups", undo: "they are removed at the end" });
+  await part`A directory is a group`;
+  say`Make a group, and in it one for the container. Then limit the memory of that to 64 MB.`;
+  await $`CG=/sys/fs/cgroup/$(basename "$WORK"); BOX=$CG/box`;
+  await $({
+    ...{ changes: "two groups of processes, with nobody in them", undo: "by 'rmdir', at the end" },
+    undoneBy: `sudo timeout 9 sh -c 'test ! -d $CG || echo 1 > $CG/cgroup.kill; while test -d $CG; do find $CG -type d -delete; sleep .1; done' 2> /dev/null`,
+  })`sudo mkdir $CG $BOX; ls $BOX`;
+  await $({ changes: "none", nothrow: true })`echo 64M | sudo tee $BOX/memory.max`;
+  say`Even root is refused: that file is not there, and nobody but the kernel makes files here. A
+    limit is the work of a **controller** (cpu, memory, pids or another), and a group has only those
+    that its parent hands down. At the top that is often done; NEW is what is missing there.`;
+  await $`NEW=$(for c in cpu memory pids; do grep -qw $c /sys/fs/cgroup/cgroup.subtree_control || echo -n "+$c "; done); echo $NEW`;
+  await $({
+    ...{ changes: "the topmost groups get the controllers in NEW, if any", undo: "at the end" },
+    undoneBy: "echo $NEW | tr + - | sudo tee /sys/fs/cgroup/cgroup.subtree_control",
+  })`echo $NEW | sudo tee /sys/fs/cgroup/cgroup.subtree_control && cat $CG/cgroup.controllers`;
+  say`Your group has all three. Move a process into it, by its number, and hand one on to 'box'.`;
+  await ours`sleep 1d &> /dev/null & PID=$!; echo $PID | sudo tee $CG/cgroup.procs`;
+  await $({ changes: "none", nothrow: true })`echo +memory | sudo tee $CG/cgroup.subtree_control`;
+  say`A group that hands memory down may have no processes itself, or they would compete with the
+    groups below. (The topmost group is exempt.) So processes live in the leaves of the tree.`;
+  await ours`echo $PID | sudo tee $BOX/cgroup.procs; cat /proc/$PID/cgroup`;
+  await ours`echo +cpu +memory +pids | sudo tee $CG/cgroup.subtree_control`;
+  const given = await $`cat $CG/cgroup.subtree_control`;
+  same("'box' has what it was given", { given, "in box": await $`cat $BOX/cgroup.controllers` });
+  say`And nobody can remove a group while somebody is in it.`;
+  await $({ changes: "'sleep' ends", nothrow: true })`sudo rmdir $BOX; kill $PID`;
+
+  await part`Memory, and exit code 137`;
+  await ours`echo 64M | sudo tee $BOX/memory.max; echo 0 | sudo tee $BOX/memory.swap.max`;
+  say`'join' enters a group, then becomes a program. This one fills a variable with blanks.`;
+  await $`echo 'echo $$ > "$1"/cgroup.procs; shift; exec "$@"' > join`;
+  const kills = "$(grep -w oom_kill $BOX/memory.events)";
+  const small = await ours`sudo bash join $BOX bash -c 'printf -v x %10000000s' && echo ${kills}`;
+  const big = await ours`sudo bash join $BOX bash -c 'printf -v x %100000000s' || echo $? ${kills}`;
+  differ("100 MB were too much, and the kill was counted", { "10 MB": small, "100 MB": big });
+  say`137 is 128 and the number of the signal, KILL. So every KILL looks like that, the one of
+    'docker kill', too, and that of 'docker stop' after ten seconds. But who sent it? Count again.`;
+  const sent = await ours`sudo bash join $BOX bash -c 'kill -KILL $$' || echo $? ${kills}`;
+  same("a KILL from elsewhere gives the same code, and is not counted", { "100 MB": big, sent });
+  say`Docker calls it 'OOMKilled'. (If 'oom_kill' counts, and 'oom' in the same file does not, it
+    was not this group that was full, but one above it, or the machine: see /proc/vmstat.)`;
+
+  await part`Processor time, and how many processes`;
+  say`A loop for two seconds, without a limit, then with 10 of every 100 milliseconds.`;
+  const spin = `sudo bash join $BOX timeout 2 bash -c 'while :; do :; done' || grep -E "usage|nr_throttled" $BOX/cpu.stat`;
+  const start = await $`grep usage $BOX/cpu.stat`;
+  const first = await ours`${spin}`;
+  await ours`echo 10000 100000 | sudo tee $BOX/cpu.max`;
+  const second = await ours`${spin}`;
+  const got = { "without a limit": took(start, first), "with one": took(first, second) };
+  differ("with the limit, two seconds gave it less than half of one", got);
+  say`If 'nr_throttled' grows, the group is made to wait: the limit is what makes it slow.`;
+  say`'timeout' starts a second process. Where one is allowed it cannot, and nor can a fork bomb.`;
+  const free = await ours`sudo bash join $BOX timeout 1 true && cat $BOX/pids.events`;
+  await ours`echo 1 | sudo tee $BOX/pids.max`;
+  const full = await ours`sudo bash join $BOX timeout 1 true || cat $BOX/pids.events`;
+  differ("the second was refused, and that was counted", { "no limit": free, "one process": full });
+
+  await part`Watch, pause, end`;
+  say`A loop in the background, and two of the files that 'docker stats' reads:`;
+  await ours`sudo bash -c "bash join $BOX bash -c 'while :; do :; done' &> /dev/null &"`;
+  await $`sleep 1; cat $BOX/{memory,pids}.current`;
+  say`Freeze the group, as 'docker pause' does. No process is asked, and none can refuse.`;
+  await ours`echo 1 | sudo tee $BOX/cgroup.freeze`;
+  const usage = () => $`sleep 1; grep usage $BOX/cpu.stat`;
+  const frozen = await usage();
+  same("frozen, it uses nothing", { frozen, "a second later": await usage() });
+  await ours`echo 0 | sudo tee $BOX/cgroup.freeze`;
+  differ("thawed, it goes on", { frozen, "a second later": await usage() });
+  say`One write ends all processes in a group, even those that are just being started.`;
+  await ours`echo 1 | sudo tee $BOX/cgroup.kill; sleep 1; cat $BOX/cgroup.events`;
+
+  await part`Your container, with limits`;
+  say`Chapter 2's container with all three limits, and --cgroup: in that namespace, 'box' is /.`;
+  await ours`echo 50000 100000 | sudo tee $BOX/cpu.max; echo 100 | sudo tee $BOX/pids.max`;
+  await rootfs("rootfs", "bash", "cat", "head", "mkdir", "mount");
+  const container = `sudo bash join $BOX unshare --mount --uts --ipc --net --pid --cgroup --fork --mount-proc --root rootfs ${shell}`;
+  const inside = await enter({ changes: "a root shell in six new namespaces, in the group 'box'" })`
+    ${container}
+    cat /proc/self/cgroup
+    mkdir -p /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; cat /sys/fs/cgroup/memory.max
+    head -n 1 /proc/meminfo
+  `;
+  const outside = await ours`sudo bash join $BOX cat /proc/self/cgroup`;
+  differ("inside, its group is the topmost", {
+    outside,
+    inside: inside("cat /proc/self/cgroup"),
+  });
+  const host = await $`head -n 1 /proc/meminfo`;
+  same("its meminfo is the machine's", { host, inside: inside("head -n 1 /proc/meminfo") });
+  say`So a program that plans by 'free' takes too much, and is killed. It must read 'memory.max', as
+    Java does. (In Docker it is read-only, so that not even root inside can raise the limit.)`;
+  await beside(container);
+  await ours`sudo rmdir $BOX $CG; echo $NEW | tr + - | sudo tee /sys/fs/cgroup/cgroup.subtree_control`;
+}
+
+/** What a group took of the processor between two looks at its cpu.stat. */
+function took(...looks: { stdout: string }[]) {
+  const [from = 0, to = 0] = looks.map(({ stdout }) => Number(/_usec (\d+)/.exec(stdout)?.[1]));
+  return to - from < 500_000 ? "less than half a second" : "half a second or more";
+}
