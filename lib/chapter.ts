@@ -103,7 +103,8 @@ async function start(url: string, story: Story) {
       "There is no terminal to ask at. Use --yes to run every step unasked, or --print to see them all.",
     );
   requireToolsOf(lessons, rehearsal, asked);
-  if (flags.rootless) return (await import("./options/rootless.ts")).walkSandboxed(asked);
+  if (flags.rootless)
+    return (await import("./options/rootless.ts")).walkSandboxed(asked, rehearsal.tries);
   await walk(paper || screen(), asked, rehearsal, async (tellOne, tally) => {
     if (flags.challenge && asked.ask) return tellOne(await (await challenges()).pickOne(lessons));
     for (const lesson of lessons) await tellOne(lesson);

@@ -11,6 +11,7 @@ import { children, read, runtime } from "../kernel.ts";
 import { CannotStart } from "../preflight.ts";
 import { complain } from "../screen.ts";
 import { asJob, handOver, tryOut } from "../shell.ts";
+import { requireUnifiedCgroups } from "../tries/cgroup.ts";
 import { whyNotRoot } from "../tries/namespaces.ts";
 import { leaveTerminal, openDirectory, signals, type Asked } from "../walk.ts";
 
@@ -52,9 +53,30 @@ function whyNot(refusal: string): string {
   return whyNotRoot(refusal);
 }
 
+/**
+ * Starts a program in a group of its own, which systemd lets its user divide. See
+ * systemd.resource-control(5), Delegate.
+ */
+const scope = "systemd-run --user --scope --quiet --property=Delegate=yes";
+
+/** Refuses --rootless where the chapter makes groups, and systemd hands out none. */
+function requireDelegation() {
+  requireUnifiedCgroups();
+  const { ok, stderr } = tryOut(`${scope} true`);
+  if (!ok)
+    throw new CannotStart(
+      `With --rootless this chapter needs a group that is yours to divide. systemd hands them out, but not here: ${stderr.trim() || "systemd-run fails"}. Log in where it runs for you (systemctl --user status), or leave out --rootless and use sudo.`,
+    );
+}
+
+/** A sandbox whose /sys/fs/cgroup is that group: its program is in a group below. */
+const divided = `${scope} bash -c 'export OWN=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup); mkdir $OWN/reader && echo $$ > $OWN/reader/cgroup.procs && exec "$@"' bash ${sandbox} bash -c 'mount --bind $OWN /sys/fs/cgroup && exec "$@"' bash`;
+
 /** Starts this chapter again where the reader is root, and clears up after it. */
-export async function walkSandboxed({ ask, pack }: Asked) {
+export async function walkSandboxed({ ask, pack }: Asked, tries: string[]) {
   requireSandbox();
+  const takesGroups = tries.includes("cgroup");
+  if (takesGroups) requireDelegation();
   let unshare: number | undefined;
   let stopped: number | undefined;
   for (const [name, status] of Object.entries(signals))
@@ -82,7 +104,9 @@ export async function walkSandboxed({ ask, pack }: Asked) {
   // Process 1 is a bash, whose job the chapter is: so it can take back the terminal.
   const job = ["bash", "-c", asJob('"$@"'), "bash"];
   const command = [...job, ...runtime(), ...again].map(quote).join(" ");
-  const chapter = handOver(`exec ${sandbox} ${command}`, { TMPDIR: directory });
+  const chapter = handOver(`exec ${takesGroups ? divided : sandbox} ${command}`, {
+    TMPDIR: directory,
+  });
   unshare = chapter.pid;
   const { exitCode } = await chapter;
   unshare = undefined;
