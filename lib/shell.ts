@@ -189,8 +189,14 @@ function readersEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name, value = ""]) => inherited.test(name) && !(/^L(ANG|C_)/.test(name) && !isLocale(value)),
   );
+  const { LC_ALL, ...others } = Object.fromEntries(kept);
+  // In a root file system without that locale, bash complains of LC_ALL, and not of LANG.
+  if (LC_ALL) {
+    for (const name of Object.keys(others)) if (name.startsWith("LC_")) delete others[name];
+    others.LANG = LC_ALL;
+  }
   return {
-    ...Object.fromEntries(kept),
+    ...others,
     PATH: searchPath().join(":"),
     // What is typed into a shell in a chapter is nobody's history.
     HISTFILE: "",
