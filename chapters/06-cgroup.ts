@@ -56,22 +56,22 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
 
   await part`Memory, and exit code 137`;
   await ours`echo 64M | sudo tee $BOX/memory.max; echo 0 | sudo tee $BOX/memory.swap.max`;
-  say`'join' enters a group, then becomes a program. This one fills a variable with blanks.`;
-  await $`echo 'echo $$ > "$1"/cgroup.procs; shift; exec "$@"' > join`;
-  const kills = "$(grep -w oom_kill $BOX/memory.events)";
-  const small = await ours`sudo bash join $BOX bash -c 'printf -v x %10000000s' && echo ${kills}`;
-  const big = await ours`sudo bash join $BOX bash -c 'printf -v x %100000000s' || echo $? ${kills}`;
+  say`'into' enters a group, then becomes a program. This one fills a variable with blanks.`;
+  await $`echo 'echo $$ > "$1"/cgroup.procs; shift; exec "$@"' > into`;
+  const oom = "grep -w oom_kill $BOX/memory.events";
+  const small = await ours`sudo bash into $BOX bash -c 'printf -v x %10000000s' && ${oom}`;
+  const big = await ours`sudo bash into $BOX bash -c 'printf -v x %100000000s' || echo $? $(${oom})`;
   differ("100 MB were too much, and the kill was counted", { "10 MB": small, "100 MB": big });
   say`137 is 128 and the number of the signal, KILL. So every KILL looks like that, the one of
     'docker kill', too, and that of 'docker stop' after ten seconds. But who sent it? Count again.`;
-  const sent = await ours`sudo bash join $BOX bash -c 'kill -KILL $$' || echo $? ${kills}`;
+  const sent = await ours`sudo bash into $BOX bash -c 'kill -KILL $$' || echo $? $(${oom})`;
   same("a KILL from elsewhere gives the same code, and is not counted", { "100 MB": big, sent });
   say`Docker calls it 'OOMKilled'. (If 'oom_kill' counts, and 'oom' in the same file does not, it
     was not this group that was full, but one above it, or the machine: see /proc/vmstat.)`;
 
   await part`Processor time, and how many processes`;
   say`A loop for two seconds, without a limit, then with 10 of every 100 milliseconds.`;
-  const spin = `sudo bash join $BOX timeout 2 bash -c 'while :; do :; done' || grep -E "usage|nr_throttled" $BOX/cpu.stat`;
+  const spin = `sudo bash into $BOX timeout 2 bash -c 'while :; do :; done' || grep -E "usage|nr_throttled" $BOX/cpu.stat`;
   const start = await $`grep usage $BOX/cpu.stat`;
   const first = await ours`${spin}`;
   await ours`echo 10000 100000 | sudo tee $BOX/cpu.max`;
@@ -80,14 +80,14 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("with the limit, two seconds gave it less than half of one", got);
   say`If 'nr_throttled' grows, the group is made to wait: the limit is what makes it slow.`;
   say`'timeout' starts a second process. Where one is allowed it cannot, and nor can a fork bomb.`;
-  const free = await ours`sudo bash join $BOX timeout 1 true && cat $BOX/pids.events`;
+  const free = await ours`sudo bash into $BOX timeout 1 true && cat $BOX/pids.events`;
   await ours`echo 1 | sudo tee $BOX/pids.max`;
-  const full = await ours`sudo bash join $BOX timeout 1 true || cat $BOX/pids.events`;
+  const full = await ours`sudo bash into $BOX timeout 1 true || cat $BOX/pids.events`;
   differ("the second was refused, and that was counted", { "no limit": free, "one process": full });
 
   await part`Watch, pause, end`;
   say`A loop in the background, and two of the files that 'docker stats' reads:`;
-  await ours`sudo bash -c "bash join $BOX bash -c 'while :; do :; done' &> /dev/null &"`;
+  await ours`sudo bash -c "bash into $BOX bash -c 'while :; do :; done' &> /dev/null &"`;
   await $`sleep 1; cat $BOX/{memory,pids}.current`;
   say`Freeze the group, as 'docker pause' does. No process is asked, and none can refuse.`;
   await ours`echo 1 | sudo tee $BOX/cgroup.freeze`;
@@ -103,14 +103,14 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`Chapter 2's container with all three limits, and --cgroup: in that namespace, 'box' is /.`;
   await ours`echo 50000 100000 | sudo tee $BOX/cpu.max; echo 100 | sudo tee $BOX/pids.max`;
   await rootfs("rootfs", "bash", "cat", "head", "mkdir", "mount");
-  const container = `sudo bash join $BOX unshare --mount --uts --ipc --net --pid --cgroup --fork --mount-proc --root rootfs ${shell}`;
+  const container = `sudo bash into $BOX unshare --mount --uts --ipc --net --pid --cgroup --fork --mount-proc --root rootfs ${shell}`;
   const inside = await enter({ changes: "a root shell in six new namespaces, in the group 'box'" })`
     ${container}
     cat /proc/self/cgroup
     mkdir -p /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; cat /sys/fs/cgroup/memory.max
     head -n 1 /proc/meminfo
   `;
-  const outside = await ours`sudo bash join $BOX cat /proc/self/cgroup`;
+  const outside = await ours`sudo bash into $BOX cat /proc/self/cgroup`;
   differ("inside, its group is the topmost", {
     outside,
     inside: inside("cat /proc/self/cgroup"),

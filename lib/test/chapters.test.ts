@@ -8,7 +8,6 @@ import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { challengeFile } from "../header.ts";
 import {
-  cannotRun,
   challenged,
   chapter,
   chapters,
@@ -26,6 +25,7 @@ import {
   toldToItsEnd,
   tsx,
   typedLines,
+  whyNot,
   withoutStarting,
 } from "./testing.ts";
 
@@ -63,7 +63,8 @@ const stories = [
   ...challenged.map((path) => ({ path, source: challengeFile(path), flags: ["--challenge"] })),
 ];
 
-for (const { path, source, flags } of stories)
+for (const { path, source, flags } of stories) {
+  const skip = await whyNot(path, ...flags);
   describe([path.replace(checkout, ""), ...flags].join(" "), () => {
     let printed: ReturnType<typeof run> | undefined;
     let told: ReturnType<typeof run> | undefined;
@@ -79,33 +80,27 @@ for (const { path, source, flags } of stories)
         assert.equal(run?.[1], `npx tsx ${path.replace(checkout, "")}`);
       });
 
-    test(
-      "--yes is told to its end, proves every claim, and leaves nothing",
-      {
-        skip: cannotRun,
-      },
-      async () => {
-        const { stdout } = toldToItsEnd(await tell());
-        const [claims, script] = [claimsIn(stdout), await print()];
-        if (flags.length === 0) {
-          assert.deepEqual(claims, claimsIn(script));
-          assert.ok(claims.length > 0);
-          assert.match(
-            stdout,
-            new RegExp(`^Told to the end\\. Claims that held: ${claims.length}\\.`, "m"),
-          );
-        } else {
-          const count = (pattern: RegExp) => stdout.match(pattern)?.length;
-          assert.equal(count(/^Solved\.$/gm), count(/^Challenge: /gm));
-          assert.ok(count(/^Solved\.$/gm));
-        }
-        const lines = typedLines(script);
-        const shown = stdout.split("\n").filter((line) => lines.includes(line));
-        // A shell that dies early is not left by the exit that was typed.
-        const all = (list: string[]) => list.filter((line) => line !== "exit").join("\n");
-        assert.equal(all(shown), all(lines));
-      },
-    );
+    test("--yes is told to its end, proves every claim, and leaves nothing", { skip }, async () => {
+      const { stdout } = toldToItsEnd(await tell());
+      const [claims, script] = [claimsIn(stdout), await print()];
+      if (flags.length === 0) {
+        assert.deepEqual(claims, claimsIn(script));
+        assert.ok(claims.length > 0);
+        assert.match(
+          stdout,
+          new RegExp(`^Told to the end\\. Claims that held: ${claims.length}\\.`, "m"),
+        );
+      } else {
+        const count = (pattern: RegExp) => stdout.match(pattern)?.length;
+        assert.equal(count(/^Solved\.$/gm), count(/^Challenge: /gm));
+        assert.ok(count(/^Solved\.$/gm));
+      }
+      const lines = typedLines(script);
+      const shown = stdout.split("\n").filter((line) => lines.includes(line));
+      // A shell that dies early is not left by the exit that was typed.
+      const all = (list: string[]) => list.filter((line) => line !== "exit").join("\n");
+      assert.equal(all(shown), all(lines));
+    });
 
     test("--print is what bash can read, and starts no program", async () => {
       const { stderr, status } = await run(["bash", "-n"], { input: await print() });
@@ -123,7 +118,7 @@ for (const { path, source, flags } of stories)
 
     test(
       "--print is a script that does the same without us",
-      { skip: cannotRun || notRoot },
+      { skip: skip || notRoot },
       async () => {
         // As under set -e, but to the end: each line that fails is named.
         const tmp = temporary("a b");
@@ -153,3 +148,4 @@ for (const { path, source, flags } of stories)
       },
     );
   });
+}

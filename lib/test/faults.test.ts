@@ -49,6 +49,7 @@ import {
   type Reader,
   run,
   sudo,
+  tellable,
   temporary,
   tidy,
   toldToItsEnd,
@@ -590,8 +591,8 @@ async function endEach(
 const all = cannotRun
   ? []
   : await Promise.all([
-      ...chapters.map((path) => contents(path)),
-      ...challenged.map((path) => challengeContents(path)),
+      ...(await tellable(chapters)).map((path) => contents(path)),
+      ...(await tellable(challenged, "--challenge")).map((path) => challengeContents(path)),
     ]);
 
 /** What is to be tried: some points of a chapter, for a way to end it. */

@@ -30,6 +30,7 @@ import {
   shellcheckExclusions,
   succeeds,
   toldToItsEnd,
+  whyNot,
 } from "./testing.ts";
 
 const readme = readFileSync(file("README.md"), "utf8");
@@ -47,7 +48,8 @@ const saysTheSame = (section: string, told: string) =>
 const printsTheSame = (section: string, told: string) =>
   assert.deepEqual(comparable(blocksOf(section)), comparable(cutAs(section, told)));
 
-for (const name of chapters.keys())
+for (const [name, path] of chapters) {
+  const notTold = await whyNot(path);
   describe(`README: ${name}`, () => {
     const section = sections.get(name) ?? "";
 
@@ -63,7 +65,7 @@ for (const name of chapters.keys())
       );
     });
 
-    const skip = cannotRun || notComparable();
+    const skip = notTold || notComparable();
     test("has what its lines print, or run: npm run readme", { skip }, async () => {
       const told = await leavesNothing(() => tell(name));
       printsTheSame(section, told);
@@ -74,11 +76,12 @@ for (const name of chapters.keys())
       );
     });
 
-    test("can be pasted into a terminal", { skip: cannotRun || notRoot }, async () => {
+    test("can be pasted into a terminal", { skip: notTold || notRoot }, async () => {
       const complaints = await leavesNothing(() => paste(blocksOf(section)));
       assert.deepEqual(complaints, []);
     });
   });
+}
 
 // ── Would it be noticed?
 

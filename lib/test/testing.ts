@@ -8,9 +8,9 @@ import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
 import { spawn as spawnAtTerminal } from "@lydell/node-pty";
-import { challengeFile, chaptersIn } from "../header.ts";
+import { challengeFile, chaptersIn, readHeader } from "../header.ts";
 import { searchPath } from "../shell.ts";
-import { checkout, mode, ownMounts } from "./here.ts";
+import { cannotRun, checkout, mode, ownMounts } from "./here.ts";
 import { leadsSession, temporary, tidy } from "./machine.ts";
 
 export * from "./here.ts";
@@ -157,6 +157,24 @@ export async function run(
 
 /** Runs a chapter, given by its path or its number. */
 export const walk = (which: string, ...flags: string[]) => run(chapter(which, ...flags));
+
+/**
+ * Why a chapter cannot be told on this machine, in its own words, or false if it can: it is asked, as
+ * far as its first step, if there is something that it tries before that.
+ */
+export async function whyNot(path: string, ...flags: string[]): Promise<string | false> {
+  if (cannotRun || readHeader(path).tries.length === 0) return cannotRun;
+  const asFarAsThat = `"$@" | grep --quiet ^WORK=; exit \${PIPESTATUS[0]}`;
+  const command = ["bash", "-c", asFarAsThat, "bash", ...chapter(path, "--yes", ...flags)];
+  const { status, stderr } = await run(command);
+  return status === 2 && stderr.trim();
+}
+
+/** Those of these chapters that can be told on this machine. */
+export async function tellable(paths: string[], ...flags: string[]): Promise<string[]> {
+  const reasons = await Promise.all(paths.map((path) => whyNot(path, ...flags)));
+  return paths.filter((_, at) => !reasons[at]);
+}
 
 /** What a red test shows: the command, the line it was at, and the end of the screen. */
 export function inShort({ command, status, signal, stdout, stderr }: Told): string {

@@ -10,7 +10,6 @@ import { test } from "node:test";
 import { readChallenges } from "../../options/challenge.ts";
 import { sandbox } from "../../options/rootless.ts";
 import {
-  cannotRun,
   challenged,
   file,
   fixture,
@@ -19,6 +18,7 @@ import {
   mode,
   run,
   tsx,
+  whyNot,
 } from "../testing.ts";
 
 /** A line of an answer; a list is a line that opens a shell, and what is typed there. */
@@ -58,10 +58,11 @@ for (const path of challenged) {
     continue;
   }
   const { answers } = (await import(data)) as { answers: Answer[][] };
+  const skip = await whyNot(path, "--challenge");
   answers.forEach((list, number) =>
     test(
       `challenge ${number + 1} of ${name} is`,
-      { skip: cannotRun, concurrency: availableParallelism() * 2 },
+      { skip, concurrency: availableParallelism() * 2 },
       async (t) => {
         await leavesNothing(() =>
           Promise.all(
