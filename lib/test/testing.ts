@@ -170,6 +170,12 @@ export async function whyNot(path: string, ...flags: string[]): Promise<string |
   return status === 2 && stderr.trim();
 }
 
+/** The same for every chapter, by its path. */
+export async function whyNots(): Promise<Map<string, string | false>> {
+  const reasons = chapters.map(async (path) => [path, await whyNot(path)] as const);
+  return new Map(await Promise.all(reasons));
+}
+
 /** Those of these chapters that can be told on this machine. */
 export async function tellable(paths: string[], ...flags: string[]): Promise<string[]> {
   const reasons = await Promise.all(paths.map((path) => whyNot(path, ...flags)));

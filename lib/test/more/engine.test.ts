@@ -20,6 +20,7 @@ import {
   run,
   succeeds,
   toldToItsEnd,
+  whyNots,
 } from "../testing.ts";
 
 const { XDG_RUNTIME_DIR, DOCKER_HOST } = process.env;
@@ -30,6 +31,7 @@ const large = process.env.BY_HAND_DEBIAN;
 
 /** Any chapter, and the one that joins a container. */
 const plain = chapters[1]!;
+const why = await whyNots();
 const joining = chapters.find((path) => readHeader(path).takes.includes("--container"))!;
 
 /** Where this user's Podman keeps its images, and what it knows of running containers. */
@@ -81,7 +83,7 @@ for (const name of ["docker", "podman"] as const) {
 
     const source = `${name}:${image}`;
     for (const path of chapters)
-      test(`${path} with --rootfs ${name}:IMAGE`, async () => {
+      test(`${path} with --rootfs ${name}:IMAGE`, { skip: why.get(path) }, async () => {
         const { stdout } = toldToItsEnd(await walk(path, "--rootfs", source));
         assert.match(stdout, new RegExp(`^(sudo )?${name} create `, "m"));
         assert.match(stdout, /^ +rows that are equal +[1-9]\d* of 18$/m);
@@ -177,7 +179,7 @@ for (const name of ["docker", "podman"] as const) {
     });
 
     for (const path of all && large ? chapters : [])
-      test(`${path} with a large image`, async () => {
+      test(`${path} with a large image`, { skip: why.get(path) }, async () => {
         sh(`${command} import ${large} ${image}-large`);
         try {
           toldToItsEnd(await walk(path, "--rootfs", `${source}-large`));
@@ -219,7 +221,7 @@ test(
 const packers = { "": "cat", ".gz": "gzip -1", ".xz": "xz -0", ".zst": "zstd" };
 for (const [ending, packer] of all && large ? Object.entries(packers) : [])
   for (const path of ending === ".zst" ? chapters : [plain])
-    test(`${path} with a large tar${ending}`, { skip: cannotRun }, async () => {
+    test(`${path} with a large tar${ending}`, { skip: why.get(path) }, async () => {
       const tar = join(directory, `large.tar${ending}`);
       sh(`${packer} < ${large} > ${tar}`);
       toldToItsEnd(await leavesNothing(() => run(chapter(path, "--yes", "--rootfs", tar))));

@@ -23,6 +23,7 @@ import {
   toldToItsEnd,
   tsx,
   typedLines,
+  whyNots,
 } from "../testing.ts";
 
 const path = fixture("walk");
@@ -83,8 +84,9 @@ test(
   { skip: noSudo, concurrency: 4 },
   async (t) => {
     await leavesNothing(async () => {
+      const why = await whyNots();
       const tests = chapters.map((path) =>
-        t.test(basename(path), async () => {
+        t.test(basename(path), { skip: why.get(path) }, async () => {
           const { stdout: script } = await run(tsx(path, "--print"));
           const shown = typedLines(script)
             .filter((line) => /\bsudo /.test(line))

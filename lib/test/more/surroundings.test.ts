@@ -14,6 +14,7 @@ import {
   run,
   temporary,
   toldToItsEnd,
+  whyNots,
 } from "../testing.ts";
 
 /** What is awkward in the name of a directory. */
@@ -26,8 +27,9 @@ const { stderr } = spawnSync("ls", ["/no/such/file"], {
 });
 const noGerman = /No such file/.test(stderr) && "no translations on this machine";
 
+const why = await whyNots();
 for (const path of chapters)
-  describe(`${basename(path)} --yes`, { skip: cannotRun }, () => {
+  describe(`${basename(path)} --yes`, { skip: why.get(path) }, () => {
     test("is told to its end when TMPDIR is awkward", async () => {
       const tmp = temporary(Object.values(awkward).join("x"));
       toldToItsEnd(await leavesNothing(() => run(chapter(path, "--yes"), { tmp })));

@@ -24,6 +24,7 @@ import {
   run,
   toldToItsEnd,
   tsx,
+  whyNots,
 } from "../testing.ts";
 
 const noBusybox = missingTools("busybox", "tar");
@@ -120,8 +121,9 @@ test("requireContents() finds programs wherever a root has them", () => {
   );
 });
 
+const why = await whyNots();
 for (const path of chapters)
-  describe(path, { skip: cannotRun || noBusybox }, () => {
+  describe(path, { skip: why.get(path) || noBusybox }, () => {
     for (const source of ["busybox", good])
       test(`--rootfs ${source} proves every claim`, async () => {
         const { stdout } = toldToItsEnd(await walk(path, source));
