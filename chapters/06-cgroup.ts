@@ -60,12 +60,12 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $`echo 'echo $$ > "$1"/cgroup.procs; shift; exec "$@"' > into`;
   const oom = "grep -w oom_kill $BOX/memory.events";
   const small = await ours`sudo bash into $BOX bash -c 'printf -v x %10000000s' && ${oom}`;
-  const big = await ours`sudo bash into $BOX bash -c 'printf -v x %100000000s' || echo $? $(${oom})`;
-  differ("100 MB were too much, and the kill was counted", { "10 MB": small, "100 MB": big });
+  const big = await ours`sudo bash into $BOX bash -c 'printf -v x %90000000s' || echo $? $(${oom})`;
+  differ("90 MB were too much, and the kill was counted", { "10 MB": small, "90 MB": big });
   say`137 is 128 and the number of the signal, KILL. So every KILL looks like that, the one of
     'docker kill', too, and that of 'docker stop' after ten seconds. But who sent it? Count again.`;
   const sent = await ours`sudo bash into $BOX bash -c 'kill -KILL $$' || echo $? $(${oom})`;
-  same("a KILL from elsewhere gives the same code, and is not counted", { "100 MB": big, sent });
+  same("a KILL from elsewhere gives the same code, and is not counted", { "90 MB": big, sent });
   say`Docker calls it 'OOMKilled'. (If 'oom_kill' counts, and 'oom' in the same file does not, it
     was not this group that was full, but one above it, or the machine: see /proc/vmstat.)`;
 
@@ -80,9 +80,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("with the limit, two seconds gave it less than half of one", got);
   say`If 'nr_throttled' grows, the group is made to wait: the limit is what makes it slow.`;
   say`'timeout' starts a second process. Where one is allowed it cannot, and nor can a fork bomb.`;
-  const free = await ours`sudo bash into $BOX timeout 1 true && cat $BOX/pids.events`;
+  const free = await ours`sudo bash into $BOX timeout 9 true && cat $BOX/pids.events`;
   await ours`echo 1 | sudo tee $BOX/pids.max`;
-  const full = await ours`sudo bash into $BOX timeout 1 true || cat $BOX/pids.events`;
+  const full = await ours`sudo bash into $BOX timeout 9 true || cat $BOX/pids.events`;
   differ("the second was refused, and that was counted", { "no limit": free, "one process": full });
 
   await part`Watch, pause, end`;
