@@ -27,12 +27,13 @@ await chapter(import.meta.url, tell);
 async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }: Verbs) {
   const ours = $({ changes: "the chapter's own groups", undo: "they are removed at the end" });
   await part`A directory is a group`;
-  say`Make a group, and in it one for the container. Then limit the memory of that to 64 MB.`;
+  say`Make a group, and in it one for the container; but only where cgroups are of version 2, which
+    have 'cgroup.controllers'. Then limit its memory to 64 MB.`;
   await $`CG=/sys/fs/cgroup/$(basename "$WORK"); BOX=$CG/box`;
   await $({
     ...{ changes: "two groups of processes, with nobody in them", undo: "by 'rmdir', at the end" },
     undoneBy: `sudo timeout 9 sh -c 'test ! -d $CG || echo 1 > $CG/cgroup.kill; while test -d $CG; do find $CG -type d -delete; sleep .1; done' 2> /dev/null`,
-  })`sudo mkdir $CG $BOX; ls $BOX`;
+  })`test -e /sys/fs/cgroup/cgroup.controllers && sudo mkdir $CG $BOX; ls $BOX`;
   await $({ changes: "none", nothrow: true })`echo 64M | sudo tee $BOX/memory.max`;
   say`Even root is refused: that file is not there, and nobody but the kernel makes files here. A
     limit is the work of a **controller** (cpu, memory, pids or another), and a group has only those
@@ -86,8 +87,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("the second was refused, and that was counted", { "no limit": free, "one process": full });
 
   await part`Watch, pause, end`;
-  say`A loop in the background, and two of the files that 'docker stats' reads:`;
-  await ours`sudo bash -c "bash into $BOX bash -c 'while :; do :; done' &> /dev/null &"`;
+  say`A loop in the background ('ulimit' ends it after a minute), and two files of 'docker stats':`;
+  await ours`sudo bash -c "bash into $BOX bash -c 'ulimit -t 60; while :; do :; done' &> /dev/null &"`;
   await $`sleep 1; cat $BOX/{memory,pids}.current`;
   say`Freeze the group, as 'docker pause' does. No process is asked, and none can refuse.`;
   await ours`echo 1 | sudo tee $BOX/cgroup.freeze`;
@@ -102,7 +103,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await part`Your container, with limits`;
   say`Chapter 2's container with all three limits, and --cgroup: in that namespace, 'box' is /.`;
   await ours`echo 50000 100000 | sudo tee $BOX/cpu.max; echo 100 | sudo tee $BOX/pids.max`;
-  await rootfs("rootfs", "bash", "cat", "head", "mkdir", "mount");
+  const more = ["grep", "head", "ls", "mkdir", "mount", "nsenter", "stat", "tr"];
+  await rootfs("rootfs", "bash", "cat", ...more);
   const container = `sudo bash into $BOX unshare --mount --uts --ipc --net --pid --cgroup --fork --mount-proc --root rootfs ${shell}`;
   const inside = await enter({ changes: "a root shell in six new namespaces, in the group 'box'" })`
     ${container}
@@ -111,10 +113,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     head -n 1 /proc/meminfo
   `;
   const outside = await ours`sudo bash into $BOX cat /proc/self/cgroup`;
-  differ("inside, its group is the topmost", {
-    outside,
-    inside: inside("cat /proc/self/cgroup"),
-  });
+  differ("inside, it is the topmost", { outside, inside: inside("cat /proc/self/cgroup") });
   const host = await $`head -n 1 /proc/meminfo`;
   same("its meminfo is the machine's", { host, inside: inside("head -n 1 /proc/meminfo") });
   say`So a program that plans by 'free' takes too much, and is killed. It must read 'memory.max', as

@@ -80,7 +80,7 @@ const pause: Challenge<Loop> = {
     it go on. No signal is needed for that. And nobody else may be paused with it.`,
   async prepare(verbs) {
     await makeGroup(verbs);
-    await verbs.$`nice bash -c 'while :; do :; done' &> /dev/null & PID=$!; echo $PID`;
+    await verbs.$`nice bash -c 'ulimit -t 600; while :; do :; done' &> /dev/null & PID=$!; echo $PID`;
   },
   remember: "echo $PID",
   subjects: (world) => look(Number(world.memory), world),
