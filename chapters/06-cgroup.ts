@@ -118,7 +118,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   same("its meminfo is the machine's", { host, inside: inside("head -n 1 /proc/meminfo") });
   say`So a program that plans by 'free' takes too much, and is killed. It must read 'memory.max', as
     Java does. (In Docker it is read-only, so that not even root inside can raise the limit.)`;
-  await beside(container);
+  await beside(container, "mount -t cgroup2 cgroup2 /sys/fs/cgroup; cd /proc/1");
   await ours`sudo rmdir $BOX $CG; echo $NEW | tr + - | sudo tee /sys/fs/cgroup/cgroup.subtree_control`;
 }
 
