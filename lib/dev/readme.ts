@@ -48,9 +48,9 @@ export function readSections(): Map<string, string> {
 async function run(path: string, ...flags: "--print"[]): Promise<string> {
   const command = [...runtime(), path, "--markdown", ...flags];
   const here = await outputOf(command);
-  // What this kernel does not allow, one of its own does.
-  const { text, status } =
-    here.status === 2 ? await outputOf([file(".ci/run-in-vm"), ...command]) : here;
+  // What this kernel does not allow, one of its own does; there, the output is a terminal.
+  const inVm = [file(".ci/run-in-vm"), "bash", "-o", "pipefail", "-c", '"$@" | cat', "-"];
+  const { text, status } = here.status === 2 ? await outputOf([...inVm, ...command]) : here;
   if (status !== 0) throw new Error(`${path} ended with ${status}.`);
   return text;
 }
