@@ -101,21 +101,20 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await ours`echo 1 | sudo tee $BOX/cgroup.kill; sleep 1; cat $BOX/cgroup.events`;
 
   await part`Your container, with limits`;
-  say`Chapter 2's container with all three limits, and --cgroup: in that namespace, 'box' is /.`;
+  say`Chapter 2's container with all three limits, and a cgroup namespace, whose top is 'box'.`;
   await ours`echo 50000 100000 | sudo tee $BOX/cpu.max; echo 100 | sudo tee $BOX/pids.max`;
-  const more = ["grep", "head", "ls", "mkdir", "mount", "nsenter", "stat", "tr"];
-  await rootfs("rootfs", "bash", "cat", ...more);
+  await rootfs("rootfs", "bash", "cat", "grep", "ls", "mkdir", "mount", "nsenter", "stat", "tr");
   const container = `sudo bash into $BOX unshare --mount --uts --ipc --net --pid --cgroup --fork --mount-proc --root rootfs ${shell}`;
   const inside = await enter({ changes: "a root shell in six new namespaces, in the group 'box'" })`
     ${container}
     cat /proc/self/cgroup
     mkdir -p /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; cat /sys/fs/cgroup/memory.max
-    head -n 1 /proc/meminfo
+    grep MemTotal /proc/meminfo
   `;
   const outside = await ours`sudo bash into $BOX cat /proc/self/cgroup`;
   differ("inside, it is the topmost", { outside, inside: inside("cat /proc/self/cgroup") });
-  const host = await $`head -n 1 /proc/meminfo`;
-  same("its meminfo is the machine's", { host, inside: inside("head -n 1 /proc/meminfo") });
+  const host = await $`grep MemTotal /proc/meminfo`;
+  same("its meminfo is the machine's", { host, inside: inside("grep MemTotal /proc/meminfo") });
   say`So a program that plans by 'free' takes too much, and is killed. It must read 'memory.max', as
     Java does. (In Docker it is read-only, so that not even root inside can raise the limit.)`;
   await beside(container, "mount -t cgroup2 cgroup2 /sys/fs/cgroup; cd /proc/1");
