@@ -90,9 +90,10 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     ls -l /proc/self/ns
     umount /proc
   `;
+  const pids = elders();
   same("every process that is older than this chapter is in sight", {
-    "on the host": elders(),
-    inside: elders().filter((pid) => new RegExp(`^ *${pid} `, "m").test(inside(ps))),
+    "on the host": pids,
+    inside: pids.filter((pid) => new RegExp(`^ *${pid} `, "m").test(inside(ps))),
   });
   say`/proc/self/ns lists what else a process can have of its own: a process table (pid), a network
     (net), a host name (uts), users (user), mounts (mnt). The same number means the same one.`;
@@ -106,8 +107,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`Even files are not confined. chroot changes where / is, and '..' stops only there: a process
     whose working directory lies outside can walk up, until '.' and '..' are the same directory.`;
   say`'nsenter --root' does a chroot and keeps its working directory. (Newer versions insist on a
-    namespace; naming its own has no effect. The shell complains that it does not know where it is,
-    and walks on.)`;
+    namespace; naming its own has no effect. The shell complains that it is lost, and walks on.)`;
   const outside = await enter({ changes: "nothing, but this shell gets out: type with care" })`
     sudo nsenter --pid=/proc/self/ns/pid --root=rootfs ${shell}
     ls -a ..
