@@ -48,17 +48,21 @@ const after = (setup: string, command: string[]) => [
 ];
 
 /**
- * The same as real root's, in a pid namespace of its own; the command is run as the user again.
- * What the tests set, such as TMPDIR, does not get through sudo by itself.
+ * The same as real root's; the command is run as the user again. What the tests set, such as TMPDIR,
+ * does not get through sudo by itself.
+ *
+ * @param own flags for unshare, of more namespaces of its own than the mounts
  */
-function afterAsRoot(setup: string, command: string[], env: NodeJS.ProcessEnv): string[] {
+function afterAsRoot(setup: string, command: string[], env: NodeJS.ProcessEnv, ...own: string[]) {
   const back = 'setpriv --reuid="$SUDO_UID" --regid="$SUDO_GID" --init-groups';
   const set = Object.entries(env).map(([name, value]) => `${name}=${value}`);
   return [
-    ...["sudo", "-n", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"],
+    ...["sudo", "-n", "unshare", "--mount", ...own],
     ...["bash", "-ec", `${setup}\nexec ${back} env "$@"`, "-", ...set, ...command],
   ];
 }
+/** A /proc of its own, whose options are nobody else's. */
+const ownProc = ["--pid", "--fork", "--kill-child", "--mount-proc"];
 const notSudo = mode !== "sudo" && "is about a user with sudo";
 
 /** A chapter's printed lines that match, one after the other. */
@@ -147,7 +151,12 @@ describe("chapter 3 finds the process inside", { skip: cannotRun }, () => {
       const tmp = temporary();
       const setup = `mount -o remount,hidepid=${hidepid} /proc`;
       const command = (...flags: string[]) =>
-        afterAsRoot(setup, chapter("03", "--yes", ...flags), environment(tmp) as NodeJS.ProcessEnv);
+        afterAsRoot(
+          setup,
+          chapter("03", "--yes", ...flags),
+          environment(tmp) as NodeJS.ProcessEnv,
+          ...ownProc,
+        );
       toldToItsEnd(await leavesNothing(() => run(command(), { tmp })));
       mkdirSync(tmp, { recursive: true });
       const told = await leavesNothing(() => run(command("--challenge"), { tmp }));
@@ -189,19 +198,19 @@ describe("clear()", { skip: notRoot }, () => {
       await shell.run("sudo bash -c 'setsid sleep 1d & disown' &> /dev/null");
       const editor = stranger(directory, "bash", "-c", "trap '' HUP; echo; read -t 100");
       await new Promise((resolve) => editor.stdout.once("data", resolve));
-      const { stdout } = shell.runSync(`pgrep --full '^sleep 1d$'`);
-      const ours = stdout
-        .split("\n")
-        .map(Number)
-        .filter((pid) => pid && isOurs(pid, directory));
-      assert.equal(ours.length, 2);
+      const ours = () =>
+        (shell.runSync("pgrep --full '^sleep 1d$'").stdout.match(/\d+/g) ?? [])
+          .map(Number)
+          .filter((pid) => isOurs(pid, directory));
+      await until(() => ours().length === 2, "two processes with our mark");
+      const pids = ours();
       const left = clear(directory, shell, asRoot);
       assert.match(
         left!,
         new RegExp(`${directory}, so it was not removed: process ${editor.pid} \\(bash`),
       );
       assert.ok(existsSync(directory) && isAlive(editor.pid!));
-      await until(() => !ours.some(isAlive));
+      await until(() => !pids.some(isAlive));
       editor.kill("SIGKILL");
       await until(() => editor.signalCode !== null);
       assert.equal(clear(directory, shell, asRoot), undefined);
@@ -210,7 +219,7 @@ describe("clear()", { skip: notRoot }, () => {
 
   /** Whether a process has the mark of a directory, as root may see. */
   function isOurs(pid: number, directory: string) {
-    const shell = openShell(temporary(), "root");
+    const shell = openShell(temporary(), asRoot ? "sudo" : "root");
     const found = shell.runSync(
       `${sudo.join(" ")} grep -qz ${mark}=${basename(directory)} /proc/${pid}/environ`,
     );
