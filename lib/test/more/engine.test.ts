@@ -23,6 +23,9 @@ import {
   whyNots,
 } from "../testing.ts";
 
+// Before there is a test: while it is awaited, those that there are would run, and end.
+const why = await whyNots();
+
 const { XDG_RUNTIME_DIR, DOCKER_HOST } = process.env;
 /** Set to "all", every combination is run, and not only one of each kind. */
 const all = process.env.BY_HAND_ENGINES === "all";
@@ -31,7 +34,6 @@ const large = process.env.BY_HAND_DEBIAN;
 
 /** Any chapter, and the one that joins a container. */
 const plain = chapters[1]!;
-const why = await whyNots();
 const joining = chapters.find((path) => readHeader(path).takes.includes("--container"))!;
 
 /** Where this user's Podman keeps its images, and what it knows of running containers. */

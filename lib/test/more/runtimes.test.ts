@@ -15,6 +15,9 @@ import {
   whyNots,
 } from "../testing.ts";
 
+// Before there is a test: while it is awaited, those that there are would run, and end.
+const why = await whyNots();
+
 /** Where .ci/run has installed them, as npm does. */
 const directory = process.env.BY_HAND_RUNTIMES;
 
@@ -28,8 +31,6 @@ const runtimes: Record<string, [program: string, ...options: string[]]> = {
 };
 
 const flags = mode === "rootless" ? ["--rootless"] : [];
-
-const why = await whyNots();
 
 for (const [name, [program, ...options]] of Object.entries(runtimes)) {
   const path = join(directory ?? "", "node_modules", program);

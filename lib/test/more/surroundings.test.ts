@@ -17,6 +17,9 @@ import {
   whyNots,
 } from "../testing.ts";
 
+// Before there is a test: while it is awaited, those that there are would run, and end.
+const why = await whyNots();
+
 /** What is awkward in the name of a directory. */
 const awkward = { blank: " ", quote: "'", colon: ":", comma: ",", newline: "\n" };
 
@@ -27,7 +30,6 @@ const { stderr } = spawnSync("ls", ["/no/such/file"], {
 });
 const noGerman = /No such file/.test(stderr) && "no translations on this machine";
 
-const why = await whyNots();
 for (const path of chapters)
   describe(`${basename(path)} --yes`, { skip: why.get(path) }, () => {
     test("is told to its end when TMPDIR is awkward", async () => {

@@ -27,6 +27,9 @@ import {
   whyNots,
 } from "../testing.ts";
 
+// Before there is a test: while it is awaited, those that there are would run, and end.
+const why = await whyNots();
+
 const noBusybox = missingTools("busybox", "tar");
 
 /** Where the archives are; and what must not be touched from there. */
@@ -121,7 +124,6 @@ test("requireContents() finds programs wherever a root has them", () => {
   );
 });
 
-const why = await whyNots();
 for (const path of chapters)
   describe(path, { skip: why.get(path) || noBusybox }, () => {
     for (const source of ["busybox", good])
