@@ -46,8 +46,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`Your group has all three. Move a process into it, by its number, and hand one on to 'box'.`;
   await ours`sleep 1d &> /dev/null & PID=$!; echo $PID | sudo tee $CG/cgroup.procs`;
   await $({ changes: "none", nothrow: true })`echo +memory | sudo tee $CG/cgroup.subtree_control`;
-  say`A group that hands memory down may have no processes itself, or they would compete with the
-    groups below. (The topmost group is exempt.) So processes live in the leaves of the tree.`;
+  say`Device or resource busy: a group that hands memory down may have no processes itself, or they
+    would compete with the groups below. (The topmost is exempt.) So processes live in the leaves.`;
   await ours`echo $PID | sudo tee $BOX/cgroup.procs; cat /proc/$PID/cgroup`;
   await ours`echo +cpu +memory +pids | sudo tee $CG/cgroup.subtree_control`;
   const given = await $`cat $CG/cgroup.subtree_control`;
