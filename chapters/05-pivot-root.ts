@@ -31,7 +31,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   say`'pivot_root' takes the new / and a place for the old one, which may be the same. Since it is
     for a whole mount namespace, --mount makes one first.`;
   await $({ changes: "nothing", nothrow: true })`sudo unshare --mount pivot_root rootfs rootfs`;
-  say`It exchanges mounts. 'rootfs' is none, only a directory in one.`;
+  say`It exchanges mounts, and 'rootfs' is not a mount, only a directory in one.`;
 
   await part`Another / for the mount namespace`;
   say`'mount --bind' mounts a directory, here on itself. After 'pivot_root' the old / lies on top of

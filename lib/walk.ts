@@ -105,7 +105,7 @@ export async function tell(
   await story(verbs, desk);
   await part`Leave nothing behind`;
   say`Never remove a directory with something mounted below it, because 'rm' would descend into it. So
-    look first: if 'grep' prints a mount, nothing is removed, and 'umount' comes before another try.`;
+    look first. If 'grep' prints a mount, nothing is removed: unmount that, and try again.`;
   await $({
     changes: "the chapter's directory is removed, with all that is in it",
     undo: "not needed, this is what undoes the rest",

@@ -26,7 +26,7 @@ const requireCgroups: Try = async (shell) => {
   const missing = ["cpu", "memory", "pids"].filter((each) => !offered.includes(each));
   if (missing.length > 0)
     throw new CannotStart(
-      `Here is no controller for ${missing.join(" and ")} (${groups}/cgroup.controllers), so that cannot be limited. ${idsAreMapped() ? "What systemd hands to a user, root decides, for the next login: sudo systemctl edit user@.service, with Delegate=cpu memory pids below [Service]." : "Is it off on the kernel's command line? For memory on a Raspberry Pi: cgroup_enable=memory."}`,
+      `There is no controller for ${missing.join(" and ")} here (${groups}/cgroup.controllers), so that cannot be limited. ${idsAreMapped() ? "Root decides what systemd hands to a user, from the next login on: sudo systemctl edit user@.service, with Delegate=cpu memory pids below [Service]." : "Is it off on the kernel's command line? For memory on a Raspberry Pi: cgroup_enable=memory."}`,
     );
   const attempt = await shell.aside(
     `sudo bash -c 'trap "" INT QUIT HUP TERM; cd ${groups}; new=$(for c in cpu memory pids; do grep -qw $c cgroup.subtree_control || echo +$c; done); mkdir $0 || exit; echo $new > cgroup.subtree_control && ls $0/cgroup.kill && (echo $BASHPID > $0/cgroup.procs); status=$?; rmdir $0; echo $new | tr + - > cgroup.subtree_control; exit $status' by-hand-try.${process.pid}`,
