@@ -337,8 +337,9 @@ export function podmansState(): NodeJS.ProcessEnv {
 
 /** Lines inherit that variable. */
 function rememberPodmansState() {
-  process.env.XDG_RUNTIME_DIR ??= podmansState().XDG_RUNTIME_DIR;
-  if (!process.env.XDG_RUNTIME_DIR) delete process.env.XDG_RUNTIME_DIR;
+  if (process.env.XDG_RUNTIME_DIR) return;
+  delete process.env.XDG_RUNTIME_DIR;
+  Object.assign(process.env, podmansState());
 }
 
 // ── Beside the reader's container

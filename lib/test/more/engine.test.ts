@@ -20,6 +20,7 @@ import {
   run,
   succeeds,
   toldToItsEnd,
+  tsxEval,
   whyNots,
 } from "../testing.ts";
 
@@ -67,8 +68,11 @@ for (const name of ["docker", "podman"] as const) {
   const image = `by-hand-test-${process.pid}`;
 
   describe(title, { skip }, () => {
-    /** What this engine has besides images. */
-    const containers = () => sh(`${command} ps --all --quiet`);
+    /** The containers of our images, each as a line: somebody else's come and go. */
+    const containers = () =>
+      sh(`${command} ps --all --format '{{.ID}} {{.Image}}'`)
+        .split("\n")
+        .filter((line) => line.includes(image));
 
     /** Tells a chapter, which must leave the machine and the engine as they were. */
     async function walk(path: string, ...flags: string[]) {
@@ -76,7 +80,7 @@ for (const name of ["docker", "podman"] as const) {
       const result = await leavesNothing(() =>
         run(chapter(path, "--yes", ...flags), { env: env() }),
       );
-      assert.equal(containers(), had);
+      assert.deepEqual(containers(), had);
       return result;
     }
 
@@ -136,7 +140,7 @@ for (const name of ["docker", "podman"] as const) {
         assert.equal(status, signal === "SIGTERM" ? 143 : null);
         // The next chapter finds what was left by one that could not clear up.
         if (signal === "SIGKILL") await run(chapter(plain, "--yes"), { env: env(), tmp });
-        assert.equal(containers(), had);
+        assert.deepEqual(containers(), had);
         assert.ok(!existsSync(tmp));
       });
 
@@ -219,6 +223,17 @@ test(
     assert.match(refused(await run(command)), /no permission on Docker's socket/);
   },
 );
+
+test("where Podman keeps no state yet, no place is made up for it", async () => {
+  const code = `const { findEngine } = await load("options/engine.ts");
+    findEngine("podman", false);
+    console.log(JSON.stringify(process.env.XDG_RUNTIME_DIR ?? null));`;
+  // A TMPDIR of its own, and no XDG_RUNTIME_DIR.
+  const { stdout, stderr } = await run(tsxEval(code), {
+    tmp: mkdtempSync(join(directory, "tmp.")),
+  });
+  assert.equal(stdout, "null\n", stderr);
+});
 
 const packers = { "": "cat", ".gz": "gzip -1", ".xz": "xz -0", ".zst": "zstd" };
 for (const [ending, packer] of all && large ? Object.entries(packers) : [])
