@@ -27,6 +27,7 @@ import { promisify, stripVTControlCharacters } from "node:util";
 import { type IPty, spawn as spawnAtTerminal } from "@lydell/node-pty";
 import { challengeFile } from "../header.ts";
 import { children, mountsBelow, read, stat } from "../kernel.ts";
+import { readChallenges } from "../options/challenge.ts";
 import { leadsSession } from "./machine.ts";
 import {
   agree,
@@ -127,7 +128,7 @@ const reachChallenge = (number: number) => {
 /** What there is of a chapter's challenges: its lines are those of their solutions. */
 async function challengeContents(path: string): Promise<Contents> {
   const { steps } = await contents(path, "--challenge");
-  const places = [0, 1].map((number) => ({
+  const places = (await readChallenges(path)).map((_, number) => ({
     name: `the shell of challenge ${number + 1}`,
     reach: reachChallenge(number),
   }));

@@ -17,6 +17,7 @@ import {
   leavesNothing,
   mode,
   run,
+  slowness,
   tsx,
   whyNot,
 } from "../testing.ts";
@@ -33,7 +34,7 @@ export interface Answer {
 
 /** Tries an answer to a challenge, and compares what the judge says. */
 async function judge(path: string, number: number, { lines, missing }: Answer) {
-  const patience = missing ? 1500 : 8000;
+  const patience = (missing ? 1500 : 8000) * slowness;
   const attempt = tsx(
     ...[fixture("attempt"), path, String(number), String(patience), JSON.stringify(lines)],
   );
