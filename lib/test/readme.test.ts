@@ -133,6 +133,9 @@ function mayDiffer(line: string, other: string, text: string): boolean {
 const complaint =
   /denied|not permitted|no such|not found|syntax error|cannot|can't|failed|\berror[: ]|refused|invalid|usage:|^Try '/i;
 
+/** In a list of processes: what anybody runs. */
+const listed = /^ *\d+ .* \d+:\d\d \S/;
+
 /** The prompt of the first shell, of one in another root, and of one in this one, at the screen's end. */
 const prompt = /^(paste\$|bash-[\d.]+[$#]|\S+@\S+[$#]) (?![^])/m;
 
@@ -156,7 +159,11 @@ async function paste(blocks: Block[]): Promise<string[]> {
       types(`\x1b[200~${lines.join("\n")}\x1b[201~\r`);
       const printed = await sees(new RegExp(`[^]*?${prompt.source}`, "m"));
       for (const line of printed.split(/\n\r?/))
-        if (complaint.test(line) && !meant.some((words) => line.includes(words)))
+        if (
+          complaint.test(line) &&
+          !listed.test(line) &&
+          !meant.some((words) => line.includes(words))
+        )
           complaints.push(`${lines.join("; ")}: ${line}`);
     }
     types("exit\r");

@@ -118,7 +118,7 @@ export async function run(
     env,
     cwd = checkout,
     tmp = temporary(),
-    timeout = 60_000 * slowness,
+    timeout = 120_000 * slowness,
     input = "",
     once,
   }: RunOptions & {
@@ -299,7 +299,7 @@ export async function atTerminal(
   const screen = () => stripVTControlCharacters(raw).replaceAll("\r\n", "\n");
 
   async function until(what: string, done: () => boolean) {
-    for (const end = Date.now() + 60_000 * slowness; !done();) {
+    for (const end = Date.now() + 120_000 * slowness; !done();) {
       // What it printed last may come after its end.
       const patience = status === undefined ? end - Date.now() : 500;
       const isOver = await new Promise<boolean>((resolve) => {
