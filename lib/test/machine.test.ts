@@ -13,7 +13,7 @@ import { fixture, missingTools, mode, noOwnMounts, ownMounts, tsx } from "./test
 const apart = [...ownMounts, "--uts", "--net"];
 
 /** What ends by itself soon after it was seen, and holds none of our pipes. */
-const stays = "sleep 4 &> /dev/null < /dev/null";
+const stays = "sleep 20 &> /dev/null < /dev/null";
 const root = mode === "root" ? "" : "--user --map-root-user ";
 
 const cases = [
@@ -28,19 +28,19 @@ const cases = [
   ["a mount from here elsewhere", "mount --bind $PWD /mnt", /left: mount \/mnt/],
   ["a host name", "hostname left-over", /gone: host name .*left: host name left-over/],
   ["an interface", "ip link add by-hand0 type veth peer name by-hand1", /left: interface by-hand0/],
-  ["a process", `${stays} &`, /left: process \d+: sleep 4/],
-  ["a process in a session of its own", `setsid ${stays} &`, /left: process \d+: sleep 4/],
-  ["a process elsewhere", `cd /; TMPDIR=/ ${stays} &`, /left: process \d+: sleep 4/],
+  ["a process", `${stays} &`, /left: process \d+: sleep 20/],
+  ["a process in a session of its own", `setsid ${stays} &`, /left: process \d+: sleep 20/],
+  ["a process elsewhere", `cd /; TMPDIR=/ ${stays} &`, /left: process \d+: sleep 20/],
   [
     "a process elsewhere, in a session of its own, that knows our TMPDIR",
     `cd /; setsid ${stays} &`,
-    /left: process \d+: sleep 4/,
+    /left: process \d+: sleep 20/,
   ],
   [
     "a process whose / is here",
     `mkdir bin; cp --parents $(type -P sleep) $(ldd $(type -P sleep) | grep -o '/[^ :]*') .
-     cd /; env -i setsid $(type -P chroot) "$OLDPWD" $(type -P sleep) 4 &> /dev/null < /dev/null &`,
-    /left: process \d+: \S*sleep 4/,
+     cd /; env -i setsid $(type -P chroot) "$OLDPWD" $(type -P sleep) 20 &> /dev/null < /dev/null &`,
+    /left: process \d+: \S*sleep 20/,
   ],
   [
     "a namespace, and a mount in it",
@@ -50,9 +50,9 @@ const cases = [
   ],
   [
     "a process that shares a namespace with one of ours, and else nothing",
-    `unshare ${root}--ipc bash -c 'cd /; env -i setsid sleep 4; true' &> /dev/null < /dev/null &
+    `unshare ${root}--ipc bash -c 'cd /; env -i setsid sleep 20; true' &> /dev/null < /dev/null &
      until pgrep -P $! sleep; do :; done`,
-    /left: process \d+: sleep 4/,
+    /left: process \d+: sleep 20/,
   ],
 ] as const;
 
