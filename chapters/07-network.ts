@@ -34,8 +34,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`In a new one not even 127.0.0.1 answers: it is an address of 'lo', and that is down. A cable is a
     pair of interfaces (veth): what goes into one comes out of the other. Before each stands its
     number, and behind '@if' that of its other end. A switch is a bridge, such as 'docker0'.`;
-  const list =
-    "for NET in machine web db; do nsenter --net=$NET ip link | grep -o '.*@[^:]*'; done";
+  const all = "for NET in machine web db; do nsenter --net=$NET ip link | grep -o '.*@[^:]*'; done";
   const toDb = "nsenter --net=web ping -c 1 10.0.0.3 | grep %";
   const wired = await open`
     sudo nsenter --net=machine bash
@@ -44,7 +43,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     ip link add to-web up type veth peer name eth0 netns ./web
     ip link add to-db up type veth peer name eth0 netns ./db
     ip link add uplink up type veth peer name eth0 netns ./internet
-    ${list}
+    ${all}
     for NET in web db internet; do nsenter --net=$NET ip link set eth0 up; done
     nsenter --net=web ip address add 10.0.0.2/24 dev eth0; nsenter --net=db ip address add 10.0.0.3/24 dev eth0
     ${toDb}
@@ -52,11 +51,14 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     for LINK in to-web to-db; do ip link set $LINK master br0; done
     ${toDb}
   `;
-  const [web, db, , inWeb, inDb] = [...wired(list).matchAll(/(\d+): .*@if(\d+)/g)];
-  same("'eth0' in 'web' names its cable's end", { "to-web": web?.[1], "in web": inWeb?.[2] });
-  same("and in 'db' the other cable's", { "to-db": db?.[1], "in db": inDb?.[2] });
+  const [web, db, , inWeb, inDb] = [...wired(all).matchAll(/(\d+): .*@if(\d+)/g)];
+  same("'eth0' in 'web' names to-web's number", { "to-web": web?.[1], "in web": inWeb?.[2] });
+  same("and in 'db' that of to-db", { "to-db": db?.[1], "in db": inDb?.[2] });
   const lost = (ping: string) => /\d+ ?%/.exec(ping)?.[0];
-  differ("the switch leads to 'db'", { before: lost(wired(toDb)), after: lost(wired(toDb, 2)) });
+  differ("a switch, and nothing is lost", {
+    before: lost(wired(toDb)),
+    after: lost(wired(toDb, 2)),
+  });
 
   await part`The way out`;
   say`'web' reaches what is near; for the rest it needs a route. But 'machine' passes on nothing that is
