@@ -55,10 +55,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   same("'eth0' in 'web' names to-web's number", { "to-web": web?.[1], "in web": inWeb?.[2] });
   same("and in 'db' that of to-db", { "to-db": db?.[1], "in db": inDb?.[2] });
   const lost = (ping: string) => /\d+ ?%/.exec(ping)?.[0];
-  differ("a switch, and nothing is lost", {
-    before: lost(wired(toDb)),
-    after: lost(wired(toDb, 2)),
-  });
+  differ("a switch connects them", { lost: lost(wired(toDb)), "with it": lost(wired(toDb, 2)) });
 
   await part`The way out`;
   say`'web' reaches what is near; for the rest it needs a route. But 'machine' passes on nothing that is

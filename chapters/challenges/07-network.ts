@@ -13,14 +13,11 @@ const ours = { changes: "network namespaces of the challenge's own", undo: "they
 
 /** Makes a machine with a switch, and a container that is plugged into it. */
 async function makeNetwork({ say, $ }: Verbs) {
+  const run = $(ours);
   say`'machine' has a switch, 'br0', where it is 10.0.0.1. 'web' is plugged into that, and is 10.0.0.2.`;
   await $(ours)`touch machine web; for NET in machine web; do sudo unshare --net=$NET true; done`;
-  await $(
-    ours,
-  )`sudo nsenter --net=machine bash -c 'ip link set lo up; ip link add br0 up type bridge; ip address add 10.0.0.1/24 dev br0; ip link add to-web up master br0 type veth peer name eth0 netns ./web'`;
-  await $(
-    ours,
-  )`sudo nsenter --net=web bash -c 'ip link set eth0 up; ip address add 10.0.0.2/24 dev eth0; ip route add default via 10.0.0.1'`;
+  await run`sudo nsenter --net=machine bash -c 'ip link set lo up; ip link add br0 up type bridge; ip address add 10.0.0.1/24 dev br0; ip link add to-web up master br0 type veth peer name eth0 netns ./web'`;
+  await run`sudo nsenter --net=web bash -c 'ip link set eth0 up; ip address add 10.0.0.2/24 dev eth0; ip route add default via 10.0.0.1'`;
 }
 
 /** Addresses in /proc/net, which are numbers as they lie in memory. See proc_pid_net(5). */
@@ -133,6 +130,8 @@ const plugIn: Challenge<Plug> = {
 
 interface Pair {
   processes: [Process, Process];
+  /** Whether each is in a pid namespace of its own. */
+  apart: boolean;
   /** Whether one's end of a connection over 127.0.0.1 is the other's other end. */
   connected: boolean;
 }
@@ -160,24 +159,28 @@ function socketsOf({ pid }: Process, world: World): string[] {
   return listed.match(/\d+/g) ?? [];
 }
 
-const isApart = (type: "net" | "pid", process: Process, { host }: World) =>
-  process.namespaces[type] !== "" && process.namespaces[type] !== host.namespaces[type];
-
+/** All pairs of processes that are not in the host's namespaces; two containers are nearer to it. */
 function pairs(world: World): Pair[] {
-  const { processes } = world;
-  const inContainers = processes.filter((each) => isApart("pid", each, world));
-  return inContainers.flatMap((one, at) =>
-    inContainers
-      .slice(at + 1)
-      .filter((other) => one.namespaces.pid !== other.namespaces.pid)
-      .map((other): Pair => {
-        const [ones, others] = [socketsOf(one, world), socketsOf(other, world)];
-        const connected = connectionsOf(one.pid).some(
-          ([near, far]) => ones.includes(near) && others.includes(far),
-        );
-        return { processes: [one, other], connected };
-      }),
+  const { pid, net } = world.host.namespaces;
+  const inside = world.processes.filter(
+    ({ namespaces }) => namespaces.pid !== pid || namespaces.net !== net,
   );
+  const all = inside.flatMap((one, at) =>
+    inside.slice(at + 1).map((other): Pair => {
+      const pids = new Set([one, other, world.host].map(({ namespaces }) => namespaces.pid));
+      const connected = areConnected(one, other, world);
+      return { processes: [one, other], apart: pids.size === 3, connected };
+    }),
+  );
+  return all.sort((one, other) => Number(one.apart) - Number(other.apart));
+}
+
+function areConnected(one: Process, other: Process, world: World): boolean {
+  if (one.namespaces.net !== other.namespaces.net) return false;
+  const connections = connectionsOf(one.pid);
+  if (connections.length === 0) return false;
+  const [ones, others] = [socketsOf(one, world), socketsOf(other, world)];
+  return connections.some(([near, far]) => ones.includes(near) && others.includes(far));
 }
 
 const pod: Challenge<Pair> = {
@@ -187,14 +190,14 @@ const pod: Challenge<Pair> = {
     server that does so.`,
   needs,
   async prepare({ $ }) {
-    await $`echo 'use IO::Socket; $s = IO::Socket::INET->new(Listen => 9, LocalPort => 80); while ($c = $s->accept) { print $c "hello\n"; $c->flush; push @all, $c }' > web.pl; cat web.pl`;
+    await $`echo 'use IO::Socket; $s = IO::Socket::INET->new(Listen => 9, LocalPort => 80); while ($c = $s->accept) { print $c "hello"; push @all, $c }' > web.pl; cat web.pl`;
   },
   subjects: pairs,
-  nothing: "There are no two processes with a pid namespace of their own each.",
+  nothing: "All of your processes are in the host's namespaces.",
   criteria: [
     {
       text: "two processes are in different pid namespaces, and neither in the host's",
-      met: () => true,
+      met: ({ apart }) => apart || "There are no two containers.",
     },
     {
       text: "both are in one network namespace",
@@ -204,8 +207,9 @@ const pod: Challenge<Pair> = {
     },
     {
       text: "that is not the host's",
-      met: ({ processes: [one, other] }, world) =>
-        [one, other].every((each) => isApart("net", each, world)) || "It is the host's.",
+      met: ({ processes }, { host }) =>
+        processes.every(({ namespaces }) => namespaces.net !== host.namespaces.net) ||
+        "It is the host's.",
     },
     {
       text: "a connection over 127.0.0.1 is open between the two",
@@ -214,7 +218,7 @@ const pod: Challenge<Pair> = {
   ],
   hints: [
     `A network namespace on a file can be entered by as many as like. It needs its 'lo' up first.`,
-    `'sudo nsenter --net=pod unshare --pid --fork --kill-child perl web.pl &' is the first container.`,
+    `'sudo nsenter --net=pod unshare --pid --fork --kill-child perl -l web.pl &' is the first container.`,
     `For the second a 'bash' will do: 'exec 3<> /dev/tcp/127.0.0.1/80' connects, and file 3 stays open.`,
   ],
   async solution({ say, $, enter }) {
@@ -223,7 +227,7 @@ const pod: Challenge<Pair> = {
     await $({
       changes: "a process that listens, in there",
       undo: "by 'kill', further down",
-    })`SERVER=$(sudo bash -c 'setsid nsenter --net=pod unshare --pid --fork --kill-child perl web.pl &> web.log & echo $!')`;
+    })`SERVER=$(sudo bash -c 'setsid nsenter --net=pod unshare --pid --fork --kill-child perl -l web.pl &> web.log & echo $!')`;
     await enter({ changes: "a root shell in the pod's network, and a pid namespace of its own" })`
       sudo nsenter --net=pod unshare --pid --fork --kill-child bash
       for TRY in {1..50}; do exec 3<> /dev/tcp/127.0.0.1/80 && break; sleep .1; done 2> /dev/null
@@ -252,7 +256,7 @@ interface Visits {
 function visit({ read }: World): Visits[] {
   const sudo = process.getuid?.() === 0 ? "" : "sudo -n ";
   const as = (who: string, line: string) =>
-    read(`${sudo}nsenter --net=${who} timeout .5 ${line}`).trim();
+    read(`${sudo}nsenter --net=${who} timeout 2 ${line}`).trim();
   const knock = "bash -c 'cat < /dev/tcp/203.0.113.2/8080'";
   const friend = as("friend", knock);
   return [
@@ -273,16 +277,11 @@ const door: Challenge<Visits> = {
   async prepare(verbs) {
     await makeNetwork(verbs);
     const { say, $ } = verbs;
+    const run = $(ours);
     say`Outside there is another switch, for the two visitors.`;
-    await $(
-      ours,
-    )`touch friend stranger; for NET in friend stranger; do sudo unshare --net=$NET true; done`;
-    await $(
-      ours,
-    )`sudo nsenter --net=machine bash -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; ip link add street up type bridge; ip address add 203.0.113.2/24 dev street; for NET in friend stranger; do ip link add to-$NET up master street type veth peer name eth0 netns ./$NET; done'`;
-    await $(
-      ours,
-    )`sudo nsenter --net=friend bash -c 'ip link set eth0 up; ip address add 203.0.113.1/24 dev eth0'; sudo nsenter --net=stranger bash -c 'ip link set eth0 up; ip address add 203.0.113.9/24 dev eth0'`;
+    await run`touch friend stranger; for NET in friend stranger; do sudo unshare --net=$NET true; done`;
+    await run`sudo nsenter --net=machine bash -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; ip link add street up type bridge; ip address add 203.0.113.2/24 dev street; for NET in friend stranger; do ip link add to-$NET up master street type veth peer name eth0 netns ./$NET; done'`;
+    await run`sudo nsenter --net=friend bash -c 'ip link set eth0 up; ip address add 203.0.113.1/24 dev eth0'; sudo nsenter --net=stranger bash -c 'ip link set eth0 up; ip address add 203.0.113.9/24 dev eth0'`;
     await $`echo 'use IO::Socket; $s = IO::Socket::INET->new(Listen => 9, LocalPort => 80); while ($c = $s->accept) { print $c $c->peerhost; close $c }' > web.pl`;
     await $({
       changes: "a process that listens, in 'web' alone",
