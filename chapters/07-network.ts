@@ -26,10 +26,10 @@ import { chapter, type Verbs } from "../lib/chapter.ts";
 await chapter(import.meta.url, tell);
 
 async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }: Verbs) {
-  const ours = { changes: "the chapter's own four namespaces", undo: "they go at the end" };
+  const ours = { changes: "four namespaces, and what is in them", undo: "they go at the end" };
   const [run, open] = [$(ours), enter(ours)];
   await part`Cables, and a switch`;
-  say`'--net=FILE' mounts a new network namespace on a file, and that keeps it without any process.`;
+  say`'--net=FILE' mounts the new namespace on a file, which keeps it when no process is in it.`;
   await run`touch machine internet web db; for NET in machine internet web db; do sudo unshare --net=$NET true; done`;
   say`In a new one not even 127.0.0.1 answers: it is an address of 'lo', and that is down. A cable is a
     pair of interfaces (veth): what goes into one comes out of the other. Before each stands its
@@ -55,7 +55,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   same("'eth0' in 'web' names to-web's number", { "to-web": web?.[1], "in web": inWeb?.[2] });
   same("and in 'db' that of to-db", { "to-db": db?.[1], "in db": inDb?.[2] });
   const lost = (ping: string) => /\d+ ?%/.exec(ping)?.[0];
-  differ("a switch connects them", { lost: lost(wired(toDb)), "with it": lost(wired(toDb, 2)) });
+  differ("a switch connects", { "lost before": lost(wired(toDb)), after: lost(wired(toDb, 2)) });
 
   await part`The way out`;
   say`'web' reaches what is near; for the rest it needs a route. But 'machine' passes on nothing that is
@@ -80,7 +80,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const seen = (text: string, at: number) => text.match(/(?<=packets )\d+/g)?.[at];
   differ("forwarding lets it out", { "arrived before": seen(off, 0), "and then": seen(on, 0) });
   differ("the answer takes NAT", { "lost without": lost(on), "lost with": lost(nat) });
-  differ("which changes the sender", { "from 'machine' before": seen(on, 1), then: seen(nat, 1) });
+  differ("which changes the sender", { "from machine, before": seen(on, 1), then: seen(nat, 1) });
 
   await part`A door`;
   say`Now a web server in 'web', a line of Perl: whoever connects is told their own address.`;
