@@ -44,7 +44,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     ip link add to-db up type veth peer name eth0 netns ./db
     ip link add uplink up type veth peer name eth0 netns ./internet
     ${all}
-    for NET in web db internet; do nsenter --net=$NET ip link set eth0 up; done
+    for NET in web db internet; do nsenter --net=$NET bash -c 'ip link set lo up; ip link set eth0 up'; done
     nsenter --net=web ip address add 10.0.0.2/24 dev eth0; nsenter --net=db ip address add 10.0.0.3/24 dev eth0
     ${toDb}
     ip link add br0 up type bridge; ip address add 10.0.0.1/24 dev br0
@@ -54,8 +54,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const [web, db, , inWeb, inDb] = [...wired(all).matchAll(/(\d+): .*@if(\d+)/g)];
   same("'eth0' in 'web' names to-web's number", { "to-web": web?.[1], "in web": inWeb?.[2] });
   same("and in 'db' that of to-db", { "to-db": db?.[1], "in db": inDb?.[2] });
-  const lost = (ping: string) => /\d+ ?%/.exec(ping)?.[0];
-  differ("a switch connects", { "lost before": lost(wired(toDb)), after: lost(wired(toDb, 2)) });
+  const lost = (ping: string) => /\d+ ?% [^,]*/.exec(ping)?.[0];
+  differ("the switch leads to 'db'", { before: lost(wired(toDb)), after: lost(wired(toDb, 2)) });
 
   await part`The way out`;
   say`'web' reaches what is near; for the rest it needs a route. But 'machine' passes on nothing that is
@@ -78,9 +78,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   `;
   const [off = "", on = "", nat = ""] = [1, 2, 3].map((time) => way(tried, time));
   const seen = (text: string, at: number) => text.match(/(?<=packets )\d+/g)?.[at];
-  differ("forwarding lets it out", { "arrived before": seen(off, 0), "and then": seen(on, 0) });
-  differ("the answer takes NAT", { "lost without": lost(on), "lost with": lost(nat) });
-  differ("which changes the sender", { "from machine, before": seen(on, 1), then: seen(nat, 1) });
+  differ("forwarding lets it out", { "seen before": seen(off, 0), after: seen(on, 0) });
+  differ("the answer takes NAT", { "without it": lost(on), "with it": lost(nat) });
+  differ("which makes 'machine' the sender", { "seen before": seen(on, 1), after: seen(nat, 1) });
 
   await part`A door`;
   say`Now a web server in 'web', a line of Perl: whoever connects is told their own address.`;
@@ -101,18 +101,18 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     nft 'table nat { chain own { type nat hook output priority -100; ip daddr 203.0.113.2 tcp dport 8080 counter dnat to 10.0.0.2:80; }; }'
     ${visit}
     nft list table nat | grep dnat
-    for NET in db web; do nsenter --net=$NET bash -c 'ip link set lo up; cat < /dev/tcp/127.0.0.1/80'; done
+    for NET in db web; do nsenter --net=$NET bash -c 'cat < /dev/tcp/127.0.0.1/80'; done
   `;
   const said = (line: string, time: number) => door(line, time).split("\n")[0];
   differ("the rule opens the door", { before: said(far, 1), after: said(far, 2) });
-  differ("for 'machine', the second", { before: said(visit, 1), after: said(visit, 2) });
+  differ("and the other one for 'machine'", { before: said(visit, 1), after: said(visit, 2) });
   differ("the server sees who comes", { outside: said(far, 2), machine: said(visit, 2) });
   say`Where Docker runs, 'sudo iptables -t nat -S' shows its MASQUERADE and DNAT. What is sent to
     127.0.0.1 never leaves 'lo', so for that there is 'docker-proxy', which listens and passes on.`;
 
   await part`Names`;
-  say`127.0.0.1 was nobody in 'db', and 'web' in 'web'. So 127.0.0.53, which many an /etc/resolv.conf
-    names, is nobody in a container, and Docker mounts another one there, and two more files.`;
+  say`In 'db' 127.0.0.1 was nobody. So is 127.0.0.53, which many an /etc/resolv.conf names: hence Docker
+    mounts three files of its own. 'init' does so here, and then goes on as in chapter 5.`;
   await rootfs("rootfs", "bash", "cat", "grep", "ls", "mount", "nsenter", "stat", "tr", "umount");
   await $`echo web > hostname; echo 127.0.0.1 localhost > hosts; echo nameserver 203.0.113.1 > resolv.conf; mkdir -p upper/etc work merged; touch upper/etc/{hostname,hosts,resolv.conf}`;
   await $`echo 'mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; for NAME in hostname hosts resolv.conf; do mount --bind $NAME merged/etc/$NAME; done' > init`;

@@ -42,12 +42,12 @@ const cannotBeTold = await whyNot(path);
 const lies: Record<string, [tool: string, script: string]> = {
   "'eth0' in 'web' names to-web's number": ["ip", "swap ./web ./db"],
   "and in 'db' that of to-db": ["ip", 'real "$@" | sed s/@if3/@if4/; exit'],
-  "a switch connects": ["ip", '[[ "$*" != "link set to-db master br0" ]] || exit 0'],
+  "the switch leads to 'db'": ["ip", '[[ "$*" != "link set to-db master br0" ]] || exit 0'],
   "forwarding lets it out": ["nft", "swap 10.0.0.2 10.0.0.7"],
   "the answer takes NAT": ["nft", "swap masquerade accept"],
-  "which changes the sender": ["nft", "swap 'saddr 203.0.113.2' 'saddr 203.0.113.7'"],
+  "which makes 'machine' the sender": ["nft", "swap 'saddr 203.0.113.2' 'saddr 203.0.113.7'"],
   "the rule opens the door": ["nft", "swap 'iifname uplink tcp dport 8080' 'tcp dport 8081'"],
-  "for 'machine', the second": [
+  "and the other one for 'machine'": [
     "nft",
     "swap '203.0.113.2 tcp dport 8080' '203.0.113.2 tcp dport 8081'",
   ],
@@ -164,7 +164,7 @@ describe("chapter 7 is refused before its first step", { skip }, () => {
 // ── The machine's own network
 
 /** What there is in a network namespace: interfaces, addresses, routes, rules and sysctls. */
-const network = `ip -details link | grep -v 'qdisc\\|timer'; ip address | grep inet; ip route show table all; ip rule
+const network = `ip -brief link; ip -brief address; ip route show table all; ip rule
 nft list ruleset 2> /dev/null | sed 's/packets .* bytes [0-9]*//'
 find /proc/sys/net -type f ! -path '*/conntrack/*' -exec grep -s . {} + | grep -vE 'nf_conntrack_count|/stable_secret'`;
 
@@ -179,7 +179,7 @@ describe(
       const before = look();
       toldToItsEnd(await leavesNothing(() => run(told)));
       assert.equal(look(), before);
-      assert.match(before, /lo: /);
+      assert.match(before, /^lo .*LOOPBACK/m);
     });
 
     const noDocker =
@@ -192,7 +192,7 @@ describe(
       async () => {
         const directory = temporary("docker");
         const [pid, socket, log] = ["pid", "socket", "log"].map((name) => join(directory, name));
-        const flags = `--data-root data --exec-root exec --pidfile ${pid} --host unix://${socket} --storage-driver vfs`;
+        const flags = `--data-root ${directory}/data --exec-root ${directory}/exec --pidfile ${pid} --host unix://${socket} --storage-driver vfs`;
         // A network, and mounts, that the daemon has for itself.
         const start = `mount --make-rprivate /; ip link set lo up; cd ${directory}; exec dockerd ${flags} &> ${log}`;
         const daemon = spawn("unshare", ["--net", "--mount", "bash", "-c", start], {
