@@ -4,15 +4,16 @@
  * @see user_namespaces(7), unshare(1)
  */
 import { existsSync } from "node:fs";
+import { userInfo } from "node:os";
 import { quote } from "zx/core";
-import { clear, leftovers } from "../cleanup.ts";
+import { clear, leftovers, register } from "../cleanup.ts";
 import { guide } from "../guide.ts";
 import { children, read, runtime } from "../kernel.ts";
-import { CannotStart } from "../preflight.ts";
+import { CannotStart, requireTools } from "../preflight.ts";
 import { complain } from "../screen.ts";
 import { asJob, handOver, tryOut } from "../shell.ts";
 import { requireUnifiedCgroups } from "../tries/cgroup.ts";
-import { whyNotRoot } from "../tries/namespaces.ts";
+import { whyNoUserNamespace } from "../tries/ids.ts";
 import { leaveTerminal, openDirectory, signals, type Asked } from "../walk.ts";
 
 /**
@@ -36,21 +37,9 @@ export function offer(): string {
 function requireSandbox() {
   const { ok, stderr } = attempt();
   if (!ok)
-    throw new CannotStart(`--rootless does not work here: ${stderr.trim()}.\n${whyNot(stderr)}`);
-}
-
-function whyNot(refusal: string): string {
-  const setting = (name: string) => read(`/proc/sys/${name.replaceAll(".", "/")}`).trim();
-  if (setting("user.max_user_namespaces") === "0")
-    return "user.max_user_namespaces is 0, so nobody may make a user namespace. Someone with root can change that: sudo sysctl user.max_user_namespaces=15000";
-  if (setting("kernel.unprivileged_userns_clone") === "0")
-    return "kernel.unprivileged_userns_clone is 0, so only root may make a user namespace. Someone with root can change that: sudo sysctl kernel.unprivileged_userns_clone=1";
-  if (setting("kernel.apparmor_restrict_unprivileged_userns") === "1")
-    return "kernel.apparmor_restrict_unprivileged_userns is 1, so AppArmor lets you make a user namespace, but not mount in it. Someone with root can change that until the next boot: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0";
-  // unshare(2): ENOSPC.
-  if (/unshare failed: No space left/.test(refusal))
-    return `user.max_user_namespaces is ${setting("user.max_user_namespaces")} here, and that many user namespaces are in use, or this is 32 of them deep. End something that uses them, or run it outside of the container. Someone with root can allow more: sudo sysctl user.max_user_namespaces=15000`;
-  return whyNotRoot(refusal);
+    throw new CannotStart(
+      `--rootless does not work here: ${stderr.trim()}.\n${whyNoUserNamespace(stderr)}`,
+    );
 }
 
 /**
@@ -72,11 +61,46 @@ function requireDelegation() {
 /** A sandbox whose /sys/fs/cgroup is that group: its program is in a group below. */
 const divided = `${scope} bash -c 'export OWN=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup); mkdir $OWN/reader && echo $$ > $OWN/reader/cgroup.procs && exec "$@"' bash ${sandbox} bash -c 'mount --bind $OWN /sys/fs/cgroup && exec "$@"' bash`;
 
+/**
+ * A sandbox with other users in it, from 100000 on: outside they have numbers that root has given to
+ * this user. See subuid(5).
+ *
+ * @throws CannotStart if root has given none
+ */
+function peopled(): string {
+  requireTools([], ["newuidmap (uidmap, shadow-utils, shadow, shadow-uidmap)"], []);
+  const { username, uid } = userInfo();
+  const [users, groups] = ["uid", "gid"].map((kind) => {
+    const ranges = read(`/etc/sub${kind}`).split("\n");
+    const own = ranges
+      .map((range) => range.split(":"))
+      .find(([who, , many]) => [username, `${uid}`].includes(who!) && Number(many) >= 65536);
+    if (!own)
+      throw new CannotStart(
+        `With --rootless this chapter needs 65536 ids besides your own, and /etc/sub${kind} gives you none. Root can, see subuid(5): sudo usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST ${username}. Or leave out --rootless${uid === 0 ? "" : " and use sudo"}.`,
+      );
+    return `--map-${kind === "uid" ? "users" : "groups"}=${own[1]},100000,65536`;
+  });
+  return `${sandbox} ${users} ${groups}`;
+}
+
+/**
+ * The sandbox for a chapter: what its program is started with.
+ *
+ * @param tries what is tried before its first step, see header.ts
+ * @throws CannotStart where it cannot be made
+ */
+export function sandboxFor(tries: string[]): string {
+  requireSandbox();
+  if (tries.includes("ids")) return peopled();
+  if (!tries.includes("cgroup")) return sandbox;
+  requireDelegation();
+  return divided;
+}
+
 /** Starts this chapter again where the reader is root, and clears up after it. */
 export async function walkSandboxed({ ask, pack }: Asked, tries: string[]) {
-  requireSandbox();
-  const takesGroups = tries.includes("cgroup");
-  if (takesGroups) requireDelegation();
+  const world = sandboxFor(tries);
   let unshare: number | undefined;
   let stopped: number | undefined;
   for (const [name, status] of Object.entries(signals))
@@ -96,6 +120,9 @@ export async function walkSandboxed({ ask, pack }: Asked, tries: string[]) {
     leaveTerminal();
   });
 
+  // What belongs to those users is not this one's to remove.
+  if (tries.includes("ids"))
+    await register(`cd \${PWD@Q} && ${world} rm -rf --one-file-system by-hand.*`, shell);
   const { doer, recover } = guide(shell, "root", ask, () => undefined);
   for (const left of leftovers()) await recover(left);
   const again = process.argv.slice(1).filter((word) => word !== "--rootless");
@@ -104,7 +131,7 @@ export async function walkSandboxed({ ask, pack }: Asked, tries: string[]) {
   // Process 1 is a bash, whose job the chapter is: so it can take back the terminal.
   const job = ["bash", "-c", asJob('"$@"'), "bash"];
   const command = [...job, ...runtime(), ...again].map(quote).join(" ");
-  const chapter = handOver(`exec ${takesGroups ? divided : sandbox} ${command}`, {
+  const chapter = handOver(`exec ${world} ${command}`, {
     TMPDIR: directory,
   });
   unshare = chapter.pid;

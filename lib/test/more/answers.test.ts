@@ -8,7 +8,8 @@ import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { test } from "node:test";
 import { readChallenges } from "../../options/challenge.ts";
-import { sandbox } from "../../options/rootless.ts";
+import { readHeader } from "../../header.ts";
+import { sandboxFor } from "../../options/rootless.ts";
 import {
   challenged,
   file,
@@ -38,7 +39,8 @@ async function judge(path: string, number: number, { lines, missing }: Answer) {
   const attempt = tsx(
     ...[fixture("attempt"), path, String(number), String(patience), JSON.stringify(lines)],
   );
-  const told = await run(mode === "rootless" ? [...sandbox.split(" "), ...attempt] : attempt);
+  const inSandbox = () => ["bash", "-c", `exec ${sandboxFor(readHeader(path).tries)} "$@"`, "-"];
+  const told = await run(mode === "rootless" ? [...inSandbox(), ...attempt] : attempt);
   const json = told.stdout.trimEnd().split("\n").at(-1) ?? "";
   assert.match(json, /^\[/, inShort(told));
   const judged = JSON.parse(json) as (true | string)[];
