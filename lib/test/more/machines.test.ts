@@ -69,8 +69,8 @@ const machines: Machine[] = [
     tree: "arm64",
     node: "node24-arm64",
     // qemu has threads of its own, and who has those cannot join a mount namespace: setns(2). And it
-    // passes on nothing to nf_tables.
-    names: names.filter((each) => !/nsenter|pivot-root|network/.test(each)),
+    // passes on nothing to nf_tables. In a user namespace with one id there are no others to map.
+    names: names.filter((each) => !/nsenter|pivot-root|network|user/.test(each)),
     emulate,
   },
 ];
@@ -98,6 +98,7 @@ for (const { name, tree, node, names, emulate = "", prepare = "", as = "" } of m
             const script = `set -e
               mount -t tmpfs none "$1"; cd "$1"; tar --extract --file "$2" --no-same-owner --exclude "./dev/*"
               mkdir -p old opt/by-hand dev proc sys; touch opt/node
+              echo root:100000:65536 | tee etc/subuid > etc/subgid
               mount --bind "$3" opt/by-hand; mount --bind "$4" opt/node
               mount -t proc none proc; mount -t tmpfs none tmp
               ${emulate}

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
+import { readHeader } from "../../header.ts";
 import { findProgram } from "../../shell.ts";
 import {
   atTerminal,
@@ -29,10 +30,15 @@ import {
   withoutTool,
 } from "../testing.ts";
 
-/** A chapter that takes what all take, and one that takes an overlay as well. */
+/** A chapter that takes what all take, and some that take more. */
 const plain = tsx(fixture("walk"), "--yes");
 const rootless = tsx(fixture("walk"), "--yes", "--rootless");
 const overlay = tsx(fixture("layers"), "--yes");
+/** One that takes user namespaces, and users to map in them. */
+const users = tsx(
+  chapters.find((path) => readHeader(path).tries.includes("ids"))!,
+  "--yes",
+);
 
 // ── Surroundings
 
@@ -226,6 +232,36 @@ const refusals: Refusal[] = [
     command: podman(rootless),
     says: [/--rootless does not work here/, /\/proc\/\w+/, outside],
     silent: /CAP_SYS_ADMIN/,
+  },
+  {
+    name: "users to map when there is one alone",
+    skip: noMapped,
+    command: after(binfmt, users),
+    says: [/users with the numbers 100000 to 165535/, /Invalid argument/, /uid_map/, outside],
+  },
+  {
+    name: "to be nobody when there can be no user namespace",
+    skip: noMapped,
+    command: after(`${binfmt}; echo 0 > /proc/sys/user/max_user_namespaces`, users),
+    says: [/may not be root in a user namespace here/, /user\.max_user_namespaces is 0/],
+    silent: /Or be root/,
+  },
+  {
+    name: "--rootless when it takes ids that root has not given to this user",
+    skip: noMapped || missingTools("newuidmap"),
+    command: after(`mount --bind /dev/null /etc/subuid; ${binfmt}`, [...users, "--rootless"]),
+    says: [
+      /--rootless/,
+      /\/etc\/subuid gives you none/,
+      /sudo usermod --add-subuids/,
+      /Or leave out/,
+    ],
+  },
+  {
+    name: "--rootless when it takes such ids and there is no newuidmap",
+    skip: noMapped || missingTools("newuidmap"),
+    command: withoutTool("newuidmap", [...users, "--rootless"]),
+    says: [/^newuidmap is missing\. .*\buidmap\b.*\bshadow-utils\b.*\bshadow-uidmap\b/m],
   },
   {
     name: "an overlay on an overlay",
