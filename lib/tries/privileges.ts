@@ -1,0 +1,3 @@
+import type { Try } from "../preflight.ts";
+const x: Try = async () => {};
+export default x;
