@@ -77,7 +77,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     number (32,0,0,0); if it is unshare's, fail with error 1; else allow. 'perl' hands it to prctl(2).`;
   await $`echo '($arch, $prctl, $unshare) = qx(uname -m) =~ /x86_64/ ? (0xC000003E, 157, 272) : (0xC00000B7, 167, 97);' > filter`;
   await $`echo '$f = pack "(SCCL)*", 32,0,0,4, 21,1,0,$arch, 6,0,0,0, 32,0,0,0, 21,0,1,$unshare, 6,0,0,0x50001, 6,0,0,0x7FFF0000;' >> filter`;
-  await $`echo '$p = pack "Sx6P", length($f) / 8, $f; syscall($prctl, 22, 2, $p) and die "no filter: $!\n"; exec @ARGV' >> filter`;
+  await $`echo '$p = pack "Sx6P", length($f) / 8, $f; syscall($prctl, 22, 2, $p) and die "no filter: $!"; exec @ARGV' >> filter`;
   say`And a program of root's that is setuid makes root of anyone, unless they have **no_new_privs**. 'anyone'
     becomes user 65534 (or stays root, with --rootless), without capabilities, and starts such a 'grep'.`;
   await $`echo '$capset = qx(uname -m) =~ /x86_64/ ? 126 : 91; ($<, $>) = (65534, 65534); syscall($capset, $v = pack("LL", 0x20080522, 0), $none = pack("x24")) and die; exec @ARGV' > anyone`;
