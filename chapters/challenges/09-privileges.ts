@@ -133,8 +133,8 @@ const coveredFile: Challenge<Process> = {
   hints: [
     `'mount --bind /dev/null secret' covers it, and must not do so for everyone.`,
     `Root of the same mount namespace may unmount it again. Which capability does that take?`,
-    `'cat /proc/1/root$PWD/secret' looks into the mount namespace of process 1. For a process with other
-    capabilities than one's own, that takes CAP_SYS_PTRACE.`,
+    `/proc/1/root is the / of process 1, in its mount namespace. To look into it takes CAP_SYS_PTRACE, as
+    process 1 has capabilities that one lacks oneself.`,
   ],
   async solution({ say, enter }) {
     say`Cover it in a mount namespace of its own, and only then give up both capabilities.`;
@@ -143,7 +143,7 @@ const coveredFile: Challenge<Process> = {
     })`
       sudo unshare --mount bash -c 'mount --bind /dev/null secret; exec setpriv --bounding-set=-sys_admin,-sys_ptrace --inh-caps=-all bash'
       umount secret
-      cat "/proc/1/root$PWD/secret"
+      ls /proc/1/root
       ls -l secret; cat secret
     `;
   },
