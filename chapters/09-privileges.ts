@@ -102,7 +102,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     '--privileged' is none of this, as in chapter 2. (--wd=/, or it would stand outside, too.)`;
   await $`echo 'set -e; cd "$0"; mkdir -p upper work merged rootfs/sys rootfs/dev; touch rootfs/dev/null; mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; cd merged; mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount --bind /dev/null dev/null' > mounts`;
   await $`echo 'for P in bus fs irq sys sysrq-trigger; do test ! -e proc/$P || { mount --bind proc/$P proc/$P; mount -o remount,bind,ro proc/$P; echo $P; }; done' >> mounts`;
-  await $`echo 'for P in proc/{kcore,keys,latency_stats,timer_list}; do test ! -e $P || { mount --bind dev/null $P; echo $P; }; done; for P in proc/{acpi,asound,scsi} sys/firmware; do test ! -d $P || { mount -t tmpfs -o ro tmpfs $P; echo $P; }; done; pivot_root . .; hash -r; umount -l .' >> mounts`;
+  await $`echo 'for P in proc/{kcore,keys,latency_stats,sched_debug,timer_list}; do test ! -e $P || { mount --bind dev/null $P; echo $P; }; done; for P in proc/{acpi,asound,scsi} sys/{firmware,devices/virtual/powercap}; do test ! -d $P || { mount -t tmpfs -o ro tmpfs $P; echo $P; }; done; pivot_root . .; hash -r; umount -l .' >> mounts`;
   const box = $({ changes: "a container that sleeps", undo: "by 'kill', at the end" });
   await box`STARTED=$(sudo bash -c 'setsid unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child --wd=/ perl "$PWD/filter" setpriv --bounding-set='$CAPS' --inh-caps=-all sleep 1d &> container.log & echo $!')`;
   await looks`PID=$(sudo timeout 30 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done") || ! cat container.log`;
