@@ -34,8 +34,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   const has = (text: string, name: string) => new RegExp(`${name}:\\s*(\\w+)`).exec(text)?.[1];
 
   await part`Root is root`;
-  say`Chapter 2's container opens two settings for writing, and writes nothing (0: it may). 'swappiness'
-    is the whole machine's, and so is 'timer_list', of which it reads a line. (--rootless may do neither.)`;
+  say`Root in chapter 2's container opens two settings for writing, and writes nothing: 0 says that it may.
+    'swappiness' and 'timer_list' are the whole machine's. (With --rootless you get at neither.)`;
   const naive = await own`
     ${unshare} bash
     id -u
@@ -50,9 +50,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   same("root in there may do what root may out here", { outside, inside: naive(setting) });
 
   await part`Capabilities`;
-  say`Each bit of these sets is a **capability**, a right of root's, such as to mount. Effective are those that
-    count now, permitted those that can be made so. A program that is started gets the ambient ones, and
-    inheritable ones if its file says so; but root's, all in Bnd, the bounding set. Cut that to Docker's.`;
+  say`Each bit of these sets is a **capability**, one right of root's, such as to mount. Effective ones count;
+    permitted ones can be made effective. A program that is started gets the ambient ones, if it is marked
+    the inheritable ones, too, and if it is root's, all of Bnd, the bounding set. Cut that to Docker's.`;
   await $`CAPS=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap`;
   const tied = await own`
     ${unshare} setpriv --bounding-set=$CAPS --inh-caps=-all bash
@@ -69,18 +69,19 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   differ("it cannot change its host name any more", { all: naive(rename), tied: tied(rename) });
   const then = has(tied("unshare --user --keep-caps grep Cap /proc/self/status"), "CapEff");
   differ("in a user namespace of its own it has others", { before: left, then });
-  say`For what belongs to that namespace, it has all: there it may mount. And 'swappiness' is as open as
-    before, for it is a file of root's. So capabilities alone do not tie root's hands.`;
+  say`There it may mount, for in what belongs to that namespace all of them count. And 'swappiness' is as open
+    as before, for it is a file of root's. Capabilities alone do not tie root's hands.`;
 
   await part`System calls, and programs that make root of anyone`;
-  say`A **seccomp filter** is a program for the kernel to run before each system call. In this one: load
-    the architecture (32,0,0,4), as each has numbers of its own; unless it is $arch, kill (6); load the
-    number (32,0,0,0); if it is unshare's, fail with error 1; else allow. 'perl' hands it to prctl(2).`;
+  say`A **seccomp filter** is a little program that the kernel runs before each system call. This one loads
+    the architecture (32,0,0,4), as each has its own numbers, and kills (6) unless it is $arch; loads the
+    number (32,0,0,0), and has unshare's fail with error 1; all others are allowed. 'perl' hands it to
+    prctl(2). (Docker's has hundreds of instructions. It refuses clone(2), too, which can do the same.)`;
   await $`echo '($arch, $prctl, $unshare) = qx(uname -m) =~ /x86_64/ ? (0xC000003E, 157, 272) : (0xC00000B7, 167, 97);' > filter`;
   await $`echo '$f = pack "(SCCL)*", 32,0,0,4, 21,1,0,$arch, 6,0,0,0, 32,0,0,0, 21,0,1,$unshare, 6,0,0,0x50001, 6,0,0,0x7FFF0000;' >> filter`;
   await $`echo '$p = pack "Sx6P", length($f) / 8, $f; syscall($prctl, 22, 2, $p) and die "no filter: $!"; exec @ARGV' >> filter`;
-  say`And a program of root's that is setuid makes root of anyone, unless they have **no_new_privs**. 'anyone'
-    becomes user 65534 (or stays root, with --rootless), without capabilities, and starts such a 'grep'.`;
+  say`A setuid program of root's makes root of anyone, but not of those with **no_new_privs**. 'anyone' becomes
+    user 65534 (with --rootless it stays root), drops all capabilities, and starts a setuid 'grep'.`;
   await $`echo '$capset = qx(uname -m) =~ /x86_64/ ? 126 : 91; ($<, $>) = (65534, 65534); syscall($capset, $v = pack("LL", 0x20080522, 0), $none = pack("x24")) and die; exec @ARGV' > anyone`;
   const gain = "perl ../anyone ./grep -E 'Uid|CapEff' /proc/self/status";
   const filtered = await enter({ changes: "a root shell with a filter, and a mount on 'suid'" })`
@@ -97,9 +98,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
 
   await part`Covered paths`;
   await rootfs("rootfs", "bash", ..."cat grep ls mount nsenter stat tr umount unshare".split(" "));
-  say`All of it, in chapter 5's container. Its hands are tied from the start, so it is from outside that
-    settings become read-only, and 'null' covers what tells too much: 'kcore' is the machine's memory.
-    '--privileged' is none of this, as in chapter 2. (--wd=/, or it would stand outside, too.)`;
+  say`Now all of it, in chapter 5's container. Process 1 has its hands tied, so its mounts are made from
+    outside: settings become read-only, and 'null' covers what tells too much, such as 'kcore', the machine's
+    memory. (--wd=/, or it would stand outside.) '--privileged' leaves all of it out: see the table.`;
   await $`echo 'set -e; cd "$0"; mkdir -p upper work merged rootfs/sys rootfs/dev; touch rootfs/dev/null; mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; cd merged; mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount --bind /dev/null dev/null' > mounts`;
   await $`echo 'for P in bus fs irq sys sysrq-trigger; do test ! -e proc/$P || { mount --bind proc/$P proc/$P; mount -o remount,bind,ro proc/$P; echo $P; }; done' >> mounts`;
   await $`echo 'for P in proc/{kcore,keys,latency_stats,sched_debug,timer_list}; do test ! -e $P || { mount --bind dev/null $P; echo $P; }; done; for P in proc/{acpi,asound,scsi} sys/{firmware,devices/virtual/powercap}; do test ! -d $P || { mount -t tmpfs -o ro tmpfs $P; echo $P; }; done; pivot_root . .; hash -r; umount -l .' >> mounts`;
