@@ -69,8 +69,9 @@ const machines: Machine[] = [
     tree: "arm64",
     node: "node24-arm64",
     // qemu has threads of its own, and who has those cannot join a mount namespace: setns(2). And it
-    // passes on nothing to nf_tables. In a user namespace with one id there are no others to map.
-    names: names.filter((each) => !/nsenter|pivot-root|network|user/.test(each)),
+    // passes on nothing to nf_tables, and no filter to seccomp. In a user namespace with one id there
+    // are no others to map.
+    names: names.filter((each) => !/nsenter|pivot-root|network|user|privileges/.test(each)),
     emulate,
   },
 ];
