@@ -99,8 +99,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await part`Covered paths`;
   await rootfs("rootfs", "bash", ..."cat grep ls mount nsenter stat tr umount unshare".split(" "));
   say`Now all of it, in chapter 5's container. Process 1 has its hands tied, so its mounts are made from
-    outside: settings become read-only, and 'null' covers what tells too much, such as 'kcore', the machine's
-    memory. (--wd=/, or it would stand outside.) '--privileged' leaves all of it out: see the table.`;
+    outside: settings become read-only, and 'null' covers what this kernel has that tells too much, such as
+    'kcore', all memory. ('--wd=/', or it would stand outside.) '--privileged' is none of it: see the table.`;
   await $`echo 'set -e; cd "$0"; mkdir -p upper work merged rootfs/sys rootfs/dev; touch rootfs/dev/null; mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; cd merged; mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount --bind /dev/null dev/null' > mounts`;
   await $`echo 'for P in bus fs irq sys sysrq-trigger; do test ! -e proc/$P || { mount --bind proc/$P proc/$P; mount -o remount,bind,ro proc/$P; echo $P; }; done' >> mounts`;
   await $`echo 'for P in proc/{kcore,keys,latency_stats,sched_debug,timer_list}; do test ! -e $P || { mount --bind dev/null $P; echo $P; }; done; for P in proc/{acpi,asound,scsi} sys/{firmware,devices/virtual/powercap}; do test ! -d $P || { mount -t tmpfs -o ro tmpfs $P; echo $P; }; done; pivot_root . .; hash -r; umount -l .' >> mounts`;
