@@ -9,12 +9,11 @@
  * manifest lists them. Each is named by the checksum of what is in it. So whoever knows the name of
  * the manifest can check all of it, wherever it came from. A tag is one more name, which can move.
  *
- *     tag       manifest        config
- *     ┌───┐     ┌─────────┐     ┌──────────────────────────┐
- *     │ 1 ├────►│ config ─┼────►│ start: cat /greeting     │
- *     └───┘     │ layers ─┼─┐   │ layers, as unpacked tars │
- *               └─────────┘ │   └──────────────────────────┘
- *                           └──► base.tar.gz, app.tar.gz
+ *     tag       manifest         config
+ *     ┌───┐     ┌─────────┐      ┌──────────────────────────┐
+ *     │ 1 ├────►│ config ─┼─────►│ start: cat /greeting     │
+ *     └───┘     │ layers ─┼──┐   └──────────────────────────┘
+ *               └─────────┘  └──► base.tar.gz   app.tar.gz
  *
  * @run npx tsx chapters/10-image.ts
  * @needs curl
@@ -33,11 +32,12 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     undo: "with that, or by 'umount'",
   });
   await part`Layers`;
+  say`The first layer is a root file system, as in chapter 1, and two more files.`;
   await rootfs("base", "bash", "cat", "grep", "ls", "nsenter", "stat", "tr");
   await $`mkdir upper work merged; echo hunter2 > base/password`;
   await $`echo "greetings from base" > base/greeting`;
-  say`That is the first layer. For the second, mount an overlay on it, as in chapter 4, and change a few
-    things there. 'upper' then holds the changes, as it does for each RUN in a Dockerfile.`;
+  say`For the second, mount an overlay on that, as in chapter 4, and change a few things. 'upper' then
+    has the changes. Each RUN in a Dockerfile does the same.`;
   await ours`sudo mount -t overlay overlay -o lowerdir=base,upperdir=upper,workdir=work merged`;
   await $`rm merged/password; echo "greetings from app" > merged/greeting`;
   await ours`sudo umount merged; ls -l upper`;
@@ -70,8 +70,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
 
   await part`A registry is a web server`;
   say`Put the files where their URLs lead. A few lines of JavaScript hand them out, and take new ones.`;
-  await $`mkdir -p registry/v2/box/blobs registry/v2/box/manifests pulled; cp manifest.json registry/v2/box/manifests/1`;
-  await $`for FILE in config.json *.gz; do cp $FILE registry/v2/box/blobs/$(bash digest $FILE); done; find registry -type f`;
+  await $`BLOBS=registry/v2/box/blobs; mkdir -p pulled $BLOBS registry/v2/box/manifests; cp manifest.json registry/v2/box/manifests/1`;
+  await $`for FILE in config.json *.gz; do cp -v $FILE $BLOBS/$(bash digest $FILE); done`;
   await $`echo 'const fs = require("fs"), type = { "Content-Type": "application/vnd.oci.image.manifest.v1+json" };' > registry.cjs`;
   await $`echo 'require("http").createServer((ask, answer) => {' >> registry.cjs`;
   await $`echo '  const file = "registry" + new URL("http://x" + ask.url.replace("?digest=", "")).pathname;' >> registry.cjs`;
@@ -83,8 +83,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $`timeout 20 bash -c 'until [ -s port ]; do sleep .1; done'; AT=127.0.0.1:$(cat port); BOX=http://$AT/v2/box`;
 
   await part`Pull`;
-  say`'docker pull' asks for the manifest, then for each file that it lists: here, four requests. (If you
-    have Docker, look around at the next question, and enter 'docker run --rm $AT/box:1'.)`;
+  say`'docker pull' asks for the manifest, then for each file that it lists, and checks it by its name.
+    (If you have Docker: look around at the next question, and enter 'docker run --rm $AT/box:1'.)`;
   const pulled = await $`curl -sS $BOX/manifests/1 > pulled.json; bash digest pulled.json`;
   same("the manifest is the one you made", { made: await $`bash digest manifest.json`, pulled });
   await $`NAMES=$(grep -o 'sha256:[0-9a-f]*' pulled.json); for NAME in $NAMES; do curl -sS $BOX/blobs/$NAME -o pulled/$NAME; done`;
@@ -94,10 +94,10 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     await $`LAYER=$(bash digest app.tar.gz); gzip -dc pulled/$LAYER > tar; bash digest tar`;
   same("the config names what is in the layer", { "last of diff_ids": id, unpacked: tar });
   say`Now change a byte in the registry, of a time stamp: 'gzip' would still unpack the same files.`;
-  await $`printf X | dd of=registry/v2/box/blobs/$LAYER bs=1 seek=4 conv=notrunc status=none`;
-  const came = await $`curl -sS $BOX/blobs/$LAYER > came; bash digest came`;
+  await $`printf X | dd of=$BLOBS/$LAYER bs=1 seek=4 conv=notrunc status=none`;
+  const came =
+    await $`curl -s $BOX/blobs/$LAYER > came; bash digest came; cp app.tar.gz $BLOBS/$LAYER`;
   differ("what came is something else", { "asked for": await $`echo $LAYER`, came });
-  await $`cp app.tar.gz registry/v2/box/blobs/$LAYER`;
 
   await part`Unpack, mount, start`;
   say`Each layer goes to a directory, in order, and what begins with '.wh.' becomes a whiteout again.

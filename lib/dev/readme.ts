@@ -181,12 +181,12 @@ export const steady = (text: string) =>
   varying.reduce((left, [pattern, name]) => left.replace(pattern, name), text);
 
 /**
- * Such a text without the numbers of three digits and more. One may be another, but the same wherever
- * it stands: it becomes the how-manieth that it is.
+ * Such a text without the numbers of three digits and more, and without checksums. One may be another,
+ * but the same wherever it stands: it becomes the how-manieth that it is.
  */
 function counted(text: string): string {
   const seen: string[] = [];
-  return steady(text).replace(/\b\d{3,}\b/g, (number) => {
+  return steady(text).replace(/\b([0-9a-f]{20,}|\d{3,})\b/g, (number) => {
     if (!seen.includes(number)) seen.push(number);
     return `#${seen.indexOf(number)}`;
   });

@@ -120,8 +120,8 @@ function mutantsOf(line: string): string[] {
 /** Whether two lines of output differ in what may be another in the next run. */
 function mayDiffer(line: string, other: string, text: string): boolean {
   if (steady(line) === steady(other)) return true;
-  // A number that stands nowhere else, such as a pid.
-  const [number = ""] = line.match(/\d{3,}(?=\D*$)/) ?? [];
+  // A number that stands nowhere else, such as a pid, or a checksum.
+  const [number = ""] = line.match(/([0-9a-f]{20,}|\d{3,})(?=\D*$)/) ?? [];
   const once = text.match(RegExp(`\\b${number}\\b`, "g"))?.length === 1;
   return (
     number !== "" && once && line.replace(/\d+(?=\D*$)/, "") === other.replace(/\d+(?=\D*$)/, "")
