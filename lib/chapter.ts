@@ -25,6 +25,7 @@ const options = {
   rootless: { type: "boolean" },
   rootfs: { type: "string", default: "host" },
   container: { type: "string" },
+  from: { type: "string" },
   challenge: { type: "boolean" },
   help: { type: "boolean", short: "h" },
   // For lib/dev/readme.ts: the chapter as a section of the README, with --print without its output.
@@ -32,7 +33,7 @@ const options = {
 } as const;
 
 const usage =
-  "[--yes | --print | --help] [--rootless] [--rootfs SOURCE] [--container NAME] [--challenge]";
+  "[--yes | --print | --help] [--rootless] [--rootfs SOURCE] [--container NAME] [--from IMAGE] [--challenge]";
 
 const help = `Options
   -y, --yes            ask nothing, run every step; needs no terminal
@@ -44,6 +45,8 @@ const help = `Options
                        docker:IMAGE, podman:IMAGE   an image
                        PATH.tar[.gz|.xz|.zst]       an archive
       --container NAME chapter 3: join this running Docker or Podman container, too
+      --from IMAGE     chapter 10: make its first layer of an image in a registry,
+                       HOST[:PORT]/NAME[:TAG]
       --challenge      take a further challenge of this chapter; with --yes or --print,
                        be shown how each is solved
   -h, --help           show this text
@@ -82,6 +85,7 @@ async function start(url: string, story: Story) {
     (await import("./options/engine.ts")).useImage(asked, flags.rootfs, flags);
   else if (flags.rootfs !== "host")
     (await import("./options/rootfs.ts")).useSource(asked, flags.rootfs);
+  if (flags.from) (await import("./options/registry.ts")).useRegistry(asked, flags.from);
   if (flags.container)
     await (await import("./options/engine.ts")).useContainer(asked, flags.container, flags);
   const chapter: Lesson = { header, story, next: nextChapter(file) };
@@ -150,13 +154,21 @@ function readFlags(header: Header) {
 function refuseCombinations(flags: ReturnType<typeof readFlags>, { takes }: Header) {
   if (flags.container && !takes.includes("--container"))
     throw new CannotStart("This chapter joins no container. --container is for chapter 3.");
+  if (flags.from && !takes.includes("--from"))
+    throw new CannotStart("This chapter pulls no image. --from is for chapter 10.");
+  if (flags.from && (flags.print || flags.rootfs !== "host"))
+    throw new CannotStart(
+      flags.print
+        ? "--print starts nothing, so it cannot know the layers of an image that has yet to be pulled. Leave out --from."
+        : "--from says what the first layer is made of, and so does --rootfs. Leave out one of them.",
+    );
   if (flags.container && flags.rootless)
     throw new CannotStart(
       "--container takes root: from a user namespace of your own you cannot join a container that is outside of it. Leave out --rootless.",
     );
-  if (flags.challenge && (flags.container || flags.rootfs !== "host"))
+  if (flags.challenge && (flags.container || flags.from || flags.rootfs !== "host"))
     throw new CannotStart(
-      "A challenge is made of this machine's own programs. Leave out --rootfs and --container.",
+      "A challenge is made of this machine's own programs. Leave out --rootfs, --from and --container.",
     );
 }
 
