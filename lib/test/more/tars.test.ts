@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { parseListing, requireContents, useSource } from "../../options/rootfs.ts";
-import { findProgram } from "../../shell.ts";
+import { busyboxRoot, tarOf, type Entry } from "../tar.ts";
 import {
   cannotRun,
   chapter,
@@ -38,54 +38,11 @@ const marker = join(directory, "marker");
 writeFileSync(marker, "untouched");
 after(() => rmSync(directory, { recursive: true }));
 
-interface Entry {
-  path: string;
-  /** As tar(5) has it: 0 a file, 1 a hard link, 2 a symbolic one, 3 a device. */
-  type?: "0" | "1" | "2" | "3";
-  link?: string;
-  content?: Buffer;
-}
-
-/** Writes a tar byte by byte, for tar itself would not make these. See tar(5). */
+/** Writes a tar into that directory. */
 function writeTar(name: string, entries: Entry[]): string {
-  const blocks = entries.flatMap(
-    ({ path, type = "0", link = "", content = Buffer.from("written") }) => {
-      const size = type === "0" ? content.length : 0;
-      const header = Buffer.alloc(512);
-      header.write(path, 0);
-      header.write("0000755\0", 100);
-      header.write("0000000\0".repeat(2), 108);
-      header.write(`${size.toString(8).padStart(11, "0")}\0`, 124);
-      header.write("00000000000\0", 136);
-      header.write(" ".repeat(8), 148);
-      header.write(type, 156);
-      header.write(link, 157);
-      header.write("ustar\x0000", 257);
-      header.write("0000001\0".repeat(2), 329);
-      const sum = header.reduce((total, byte) => total + byte, 0);
-      header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
-      const padding = Buffer.alloc((512 - (size % 512)) % 512);
-      return size > 0 ? [header, content, padding] : [header];
-    },
-  );
   const tar = join(directory, name);
-  writeFileSync(tar, Buffer.concat([...blocks, Buffer.alloc(1024)]));
+  writeFileSync(tar, tarOf(entries));
   return tar;
-}
-
-/** A root file system that every chapter can be told with. */
-function busyboxRoot(): Entry[] {
-  const names = execFileSync("busybox", ["--list"], { encoding: "utf8" });
-  return [
-    {
-      path: "bin/busybox",
-      content: readFileSync(findProgram("busybox") ?? ""),
-    },
-    ...names
-      .split("\n")
-      .filter((name) => name && name !== "busybox")
-      .map((name) => ({ path: `bin/${name}`, type: "2", link: "busybox" }) as const),
-  ];
 }
 
 const root = noBusybox ? [] : busyboxRoot();
