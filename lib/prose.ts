@@ -10,7 +10,7 @@ const marks = [
   /\*\*(?<strong>.+?)\*\*/,
   // As GNU quotes what one types; never within a word, where it is an apostrophe.
   /(?<![\w'])'(?<code>[^'\s](?:[^']*[^'\s])?)'(?!\w)/,
-  /\b(?<name>[a-z][\w.]*)\((?<section>\d)\)/,
+  /\b(?<name>[a-z][\w.-]*)\((?<section>\d)\)/,
   /(?<![^\s(])(?<looks>--?[A-Za-z][\w-]*|\/(?:[\w*-]+(?:[./][\w*-]+)*\/?)?)(?![\w/])/,
 ];
 const mark = new RegExp(marks.map(({ source }) => source).join("|"), "g");
