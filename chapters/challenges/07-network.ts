@@ -112,11 +112,9 @@ const plugIn: Challenge<Plug> = {
     await enter(ours)`
       sudo nsenter --net=machine bash
       ip link add to-it up master br0 type veth peer name eth0 netns $PID
-      nsenter --target $PID --net bash
-      ip link set eth0 up; ip address add 10.0.0.9/24 dev eth0; ip route add default via 10.0.0.1
-      ping -c 1 10.0.0.2 | grep %
-      cat /proc/net/arp
-      exit
+      nsenter --target $PID --net bash -c 'ip link set eth0 up; ip address add 10.0.0.9/24 dev eth0; ip route add default via 10.0.0.1'
+      nsenter --target $PID --net ping -c 1 10.0.0.2 | grep %
+      cat /proc/$PID/net/arp
     `;
     await $({
       changes: "the container and the namespaces are gone",
