@@ -168,7 +168,7 @@ export const answers: Answer[][] = [
       lines: [
         [
           "unshare --user --map-root-user bash",
-          "kill $VICTIM; sleep .3; echo refused > proof/refused",
+          "kill $VICTIM; timeout 9 bash -c 'until [ -e hit ]; do sleep .1; done'; echo refused > proof/refused",
           "true",
         ],
       ],
