@@ -87,8 +87,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     (If you have Docker: look around at the next question, and enter 'docker run --rm $AT/box:1'.)`;
   const pulled = await $`curl -sS $BOX/manifests/1 > pulled.json; bash digest pulled.json`;
   same("the manifest is the one you made", { made: await $`bash digest manifest.json`, pulled });
-  await $`NAMES=$(grep -o 'sha256:[0-9a-f]*' pulled.json); for NAME in $NAMES; do curl -sS $BOX/blobs/$NAME -o pulled/$NAME; done`;
-  await $`echo "$NAMES" | sed 's/sha256:\(.*\)/\1  pulled\/&/' | sha256sum --check`;
+  await $`NAMES=$(grep -o 'sha256:[0-9a-f]*' pulled.json | tr '\n' ' '); for NAME in $NAMES; do curl -sS $BOX/blobs/$NAME -o pulled/$NAME; done`;
+  await $`printf "%s\n" $NAMES | sed 's/sha256:\(.*\)/\1  pulled\/&/' | sha256sum --check`;
   const id = await $`grep -o 'sha256:[0-9a-f]*' pulled/$(bash digest config.json) | tail -n 1`;
   const tar =
     await $`LAYER=$(bash digest app.tar.gz); gzip -dc pulled/$LAYER > tar; bash digest tar`;
@@ -102,7 +102,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await part`Unpack, mount, start`;
   say`Each layer goes to a directory, in order, and what begins with '.wh.' becomes a whiteout again.
     (That hides the password. But whoever has the image can read it, in the first layer.)`;
-  await ours`N=0; for NAME in $(echo "$NAMES" | tail -n +2); do mkdir $((++N)); sudo tar -xzf pulled/$NAME -C $N; done; ls -A 2`;
+  await ours`N=0; for NAME in $(printf "%s\n" $NAMES | tail -n +2); do mkdir $((++N)); sudo tar -xzf pulled/$NAME -C $N; done; ls -A 2`;
   await ours`for FILE in $(cd 2; find . -name '.wh.*' | sed 's/\.wh\.//'); do sudo mknod 2/$FILE c 0 0; done; sudo find 2 -name '.wh.*' -delete`;
   await ours`mkdir up scratch root; sudo mount -t overlay overlay -o lowerdir=2:1,upperdir=up,workdir=scratch root`;
   const container = `sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root root ${shell}`;

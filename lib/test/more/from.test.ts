@@ -101,6 +101,15 @@ async function serve(answers: Answers): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
+/** A port of this machine's where nobody is. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 /** Hands out an image. */
 const hands =
   (files: Map<string, Buffer>): Answers =>
@@ -488,8 +497,7 @@ test("--from refuses, before the first step,", { skip: why || noBusybox, concurr
       assert.match(said, /The manifest is not what its name says/);
     });
     const nobody = t.test("a port where nobody is", async () => {
-      const at = await serve(() => {});
-      await new Promise((resolve) => servers.pop()!.close(resolve));
+      const at = `127.0.0.1:${await freePort()}`;
       assert.match(refused(await tell(`${at}/box`)), /does not answer: ECONNREFUSED/);
     });
     await Promise.all([...tests, other, nobody]);
@@ -607,10 +615,7 @@ describe(
     /** Starts one; `auth` is what its configuration says of tokens. */
     async function registry(auth = "") {
       const place = mkdtempSync(join(directory, "registry."));
-      const free = createServer();
-      await once(free.listen(0, "127.0.0.1"), "listening");
-      const { port } = free.address() as AddressInfo;
-      await new Promise((resolve) => free.close(resolve));
+      const port = await freePort();
       writeFileSync(
         join(place, "config.yml"),
         `version: 0.1
