@@ -184,7 +184,7 @@ for (const name of ["docker", "podman"] as const) {
       });
     });
 
-    for (const path of all && large ? chapters : [])
+    for (const path of !(all && large) ? [] : name === "docker" ? chapters : [plain])
       test(`${path} with a large image`, { skip: why.get(path) }, async () => {
         sh(`${command} import ${large} ${image}-large`);
         try {
@@ -237,9 +237,8 @@ test("where Podman keeps no state yet, no place is made up for it", async () => 
 
 const packers = { "": "cat", ".gz": "gzip -1", ".xz": "xz -0", ".zst": "zstd" };
 for (const [ending, packer] of all && large ? Object.entries(packers) : [])
-  for (const path of ending === ".zst" ? chapters : [plain])
-    test(`${path} with a large tar${ending}`, { skip: why.get(path) }, async () => {
-      const tar = join(directory, `large.tar${ending}`);
-      sh(`${packer} < ${large} > ${tar}`);
-      toldToItsEnd(await leavesNothing(() => run(chapter(path, "--yes", "--rootfs", tar))));
-    });
+  test(`${plain} with a large tar${ending}`, async () => {
+    const tar = join(directory, `large.tar${ending}`);
+    sh(`${packer} < ${large} > ${tar}`);
+    toldToItsEnd(await leavesNothing(() => run(chapter(plain, "--yes", "--rootfs", tar))));
+  });

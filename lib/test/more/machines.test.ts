@@ -76,7 +76,9 @@ const machines: Machine[] = [
   },
 ];
 
+/** Between two of them: who has which privilege, and what is told. */
 const everyWay = ["", "--rootless", "--challenge", "--challenge --rootless"];
+const someWays = ["", "--challenge --rootless"];
 
 const table: string[] = [];
 after(() => table.length > 0 && console.log(table.join("\n")));
@@ -92,7 +94,7 @@ for (const { name, tree, node, names, emulate = "", prepare = "", as = "" } of m
 
   describe(name, { skip }, () => {
     for (const chapter of names)
-      for (const flags of emulate ? [""] : everyWay)
+      for (const flags of emulate ? [""] : name === "Debian 13" ? everyWay : someWays)
         test(`${chapter} --yes ${flags}`, () =>
           leavesNothing(async () => {
             // All of it happens on a file system in a mount namespace, and goes with it.
