@@ -19,7 +19,7 @@
  * @run npx tsx chapters/07-network.ts
  * @needs nft (nftables), perl, ping (iputils-ping, iputils, iputils, iputils)
  * @tries network, overlay
- * @see network_namespaces(7), veth(4), ip-link(8), ip-route(8), nft(8), nsenter(1)
+ * @see network_namespaces(7), veth(4), ip(8), nft(8), nsenter(1)
  */
 import { chapter, type Verbs } from "../lib/chapter.ts";
 
@@ -89,8 +89,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`'bash' connects to what it reads below /dev/tcp. From outside only 'machine' can be reached, where
     nobody listens. One rule writes another address and port into what arrives for 8080: that is
     '-p 8080:80'. What 'machine' itself sends does not arrive there, and takes a second rule.`;
-  const visit = "cat < /dev/tcp/203.0.113.2/8080";
-  const far = `nsenter --net=internet bash -c '${visit}'`;
+  const visit = "bash -c 'cat < /dev/tcp/203.0.113.2/8080'";
+  const far = `nsenter --net=internet ${visit}`;
   const door = await open`
     sudo nsenter --net=machine bash
     timeout 5 bash -c 'until cat < /dev/tcp/10.0.0.2/80; do sleep .1; done' 2> /dev/null

@@ -107,15 +107,12 @@ const plugIn: Challenge<Plug> = {
     `Four things, as in the chapter: a cable, one end of it in the switch; both ends up; an address; a
     route. Then a 'ping' from in there.`,
   ],
-  async solution({ say, $, enter }) {
+  async solution({ say, $ }) {
+    const run = $(ours);
     say`One end for the process, the other for the switch.`;
-    await enter(ours)`
-      sudo nsenter --net=machine bash
-      ip link add to-it up master br0 type veth peer name eth0 netns $PID
-      nsenter --target $PID --net bash -c 'ip link set eth0 up; ip address add 10.0.0.9/24 dev eth0; ip route add default via 10.0.0.1'
-      nsenter --target $PID --net ping -c 1 10.0.0.2 | grep %
-      cat /proc/$PID/net/arp
-    `;
+    await run`sudo nsenter --net=machine ip link add to-it up master br0 type veth peer name eth0 netns $PID`;
+    await run`sudo nsenter --target $PID --net bash -c 'ip link set eth0 up; ip address add 10.0.0.9/24 dev eth0; ip route add default via 10.0.0.1'`;
+    await run`sudo nsenter --target $PID --net ping -c 1 10.0.0.2 | grep %; cat /proc/$PID/net/arp`;
     await $({
       changes: "the container and the namespaces are gone",
     })`sudo kill -9 $PID; sudo umount machine web`;

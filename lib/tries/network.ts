@@ -1,7 +1,7 @@
 /**
  * Can a network be made in namespaces: of cables, bridges, and rules that rewrite addresses?
  *
- * @see veth(4), ip-link(8), nft(8), modprobe(8)
+ * @see veth(4), ip(8), nft(8), modprobe(8)
  */
 import { read } from "../kernel.ts";
 import { CannotStart, type Try } from "../preflight.ts";

@@ -1,7 +1,8 @@
 /** Answers to the challenges of 07 · network, each challenge's in a list. */
 import type { Answer } from "../more/answers.test.ts";
 
-const machine = "sudo nsenter --net=machine bash";
+/** sudo does not hand on the reader's variables. */
+const machine = "sudo nsenter --net=machine env PID=$PID bash";
 const cable = "ip link add to-it up type veth peer name eth0 netns $PID";
 const plugged = cable.replace("up", "up master br0");
 /** In the container: what is typed there, and a ping that is given up soon. */
