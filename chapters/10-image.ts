@@ -70,8 +70,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
 
   await part`A registry is a web server`;
   say`Put the files where their URLs lead. A few lines of JavaScript hand them out, and take new ones.`;
-  await $`BLOBS=registry/v2/box/blobs; mkdir -p pulled $BLOBS registry/v2/box/manifests; cp manifest.json registry/v2/box/manifests/1`;
-  await $`for FILE in config.json *.gz; do cp -v $FILE $BLOBS/$(bash digest $FILE); done`;
+  await $`BLOBS=registry/v2/box/blobs; mkdir -p pulled $BLOBS registry/v2/box/manifests; for FILE in config.json *.gz; do cp -v $FILE $BLOBS/$(bash digest $FILE); done`;
+  await $`for TAG in 1 $(bash digest manifest.json); do cp manifest.json registry/v2/box/manifests/$TAG; done`;
   await $`echo 'const fs = require("fs"), type = { "Content-Type": "application/vnd.oci.image.manifest.v1+json" };' > registry.cjs`;
   await $`echo 'require("http").createServer((ask, answer) => {' >> registry.cjs`;
   await $`echo '  const file = "registry" + new URL("http://x" + ask.url.replace("?digest=", "")).pathname;' >> registry.cjs`;
@@ -123,7 +123,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const before = await ask();
   await $`TO=$(curl -sSi -X POST $BOX/blobs/uploads/ | tr -d '\r' | sed -n 's/^location: //Ip'); echo $TO`;
   await $`curl -sS -X PUT --data-binary @config2.json "http://$AT$TO?digest=$(bash digest config2.json)"`;
-  await $`curl -sS -X PUT --data-binary @manifest2.json $BOX/manifests/2`;
+  await $`for TAG in 2 $(bash digest manifest2.json); do curl -sS -X PUT --data-binary @manifest2.json $BOX/manifests/$TAG; done`;
   differ("only what was missing had to be sent", { before, after: await ask() });
   await beside(container);
   await $({ changes: "the registry ends" })`sudo umount root; kill $REGISTRY`;

@@ -122,7 +122,7 @@ for (const name of ["docker", "podman"] as const) {
             const answer = async (line: string) => {
               types(`${line}; echo "status $?"\r`);
               // What is typed is echoed, with a dollar.
-              return sees(/[^]*?\nstatus \d+\r?\n/);
+              return sees(/[^]*?\bstatus \d+\s/);
             };
             await agreeUntil(reader, /── Unpack, mount, start|^N=0/m);
             types(keys.down + keys.enter);
@@ -133,9 +133,9 @@ for (const name of ["docker", "podman"] as const) {
               );
               const spoilt = await answer(`${command} ${pull} $AT/box:1`);
               assert.match(spoilt, /filesystem layer verification failed|[Dd]igest did not match/);
-              assert.match(spoilt, /\nstatus [1-9]/);
+              assert.match(spoilt, /\bstatus [1-9]/);
               await answer("cp good $BLOBS/$LAYER");
-              assert.match(await answer(`${command} ${pull} $AT/box:1`), /\nstatus 0/);
+              assert.match(await answer(`${command} ${pull} $AT/box:1`), /\bstatus 0/);
               const ours = /sha256:\w{64}/g;
               const digest = (await answer("bash digest manifest.json")).match(ours)!;
               assert.deepEqual(
@@ -148,7 +148,7 @@ for (const name of ["docker", "podman"] as const) {
               assert.deepEqual((await answer(says("{{.RootFS.Layers}}"))).match(ours), tars);
               assert.match(
                 await answer(`${command} run --rm --network none $AT/box:1`),
-                /\ngreetings from app\r?\n/,
+                /^\r?greetings from app$/m,
               );
             } finally {
               await answer(`${command} image rm --force $AT/box:1`);
