@@ -190,11 +190,11 @@ const landlock: Challenge<Process> = {
     },
     {
       text: "it could not open your home, and you can",
-      met(process, { read, memory }) {
+      met(process, { memory }) {
         const home = memory.split("\n")[2]!;
         if (opened(process).length === 0) return "What it has open cannot be seen.";
         if (opened(process).includes(home)) return `It has ${home} open.`;
-        return read('ls -d "$HOME/." && ls "$HOME" > /dev/null') !== "" || "Nor can you.";
+        return canOpen(home) || "Nor can you.";
       },
     },
     {
@@ -235,6 +235,16 @@ function opened({ pid }: Process): string[] {
     return readdirSync(`/proc/${pid}/fd`).map((fd) => readLink(`/proc/${pid}/fd/${fd}`));
   } catch {
     return [];
+  }
+}
+
+/** Whether whoever judges, who is not locked in, can open a directory. */
+function canOpen(directory: string): boolean {
+  try {
+    readdirSync(directory);
+    return true;
+  } catch {
+    return false;
   }
 }
 
