@@ -11,6 +11,9 @@ const needs = ["nft (nftables)", "perl", "ping (iputils-ping, iputils, iputils, 
 const looks = { changes: "nothing, it only looks" };
 const ours = { changes: "network namespaces of the challenge's own", undo: "they go at the end" };
 
+/** What a line begins with that is root's. */
+const sudo = process.getuid?.() === 0 ? "" : "sudo -n ";
+
 /** Makes a machine with a switch, and a container that is plugged into it. */
 async function makeNetwork({ say, $ }: Verbs) {
   const run = $(ours);
@@ -147,11 +150,14 @@ function connectionsOf(pid: number): [string, string][] {
   );
 }
 
-/** The sockets that a process has open, as inodes. */
-function socketsOf({ pid }: Process, world: World): string[] {
-  const sudo = process.getuid?.() === 0 ? "" : "sudo -n ";
-  const listed = world.read(`${sudo}find /proc/${pid}/fd -lname 'socket:*' -printf '%l\\n'`);
-  return listed.match(/\d+/g) ?? [];
+/** The sockets that processes have open, as inodes, by their pids. */
+function socketsOf(pids: number[], { read }: World): Map<number, string[]> {
+  const files = pids.map((pid) => `/proc/${pid}/fd`).join(" ");
+  const listed = read(`${sudo}find ${files} -lname 'socket:*' -printf '%p %l\\n'`);
+  const found = new Map(pids.map((pid): [number, string[]] => [pid, []]));
+  for (const [, pid, inode] of listed.matchAll(/^\/proc\/(\d+)\S+ socket:\[(\d+)\]$/gm))
+    found.get(Number(pid))!.push(inode!);
+  return found;
 }
 
 /** All pairs of processes that are not in the host's namespaces; two containers are nearer to it. */
@@ -160,22 +166,21 @@ function pairs(world: World): Pair[] {
   const inside = world.processes.filter(
     ({ namespaces }) => namespaces.pid !== pid || namespaces.net !== net,
   );
+  const sockets = socketsOf(
+    inside.map((each) => each.pid),
+    world,
+  );
   const all = inside.flatMap((one, at) =>
     inside.slice(at + 1).map((other): Pair => {
       const pids = new Set([one, other, world.host].map(({ namespaces }) => namespaces.pid));
-      const connected = areConnected(one, other, world);
+      const [ones, others] = [sockets.get(one.pid)!, sockets.get(other.pid)!];
+      const connected = connectionsOf(one.pid).some(
+        ([near, far]) => ones.includes(near) && others.includes(far),
+      );
       return { processes: [one, other], apart: pids.size === 3, connected };
     }),
   );
   return all.sort((one, other) => Number(one.apart) - Number(other.apart));
-}
-
-function areConnected(one: Process, other: Process, world: World): boolean {
-  if (one.namespaces.net !== other.namespaces.net) return false;
-  const connections = connectionsOf(one.pid);
-  if (connections.length === 0) return false;
-  const [ones, others] = [socketsOf(one, world), socketsOf(other, world)];
-  return connections.some(([near, far]) => ones.includes(near) && others.includes(far));
 }
 
 const pod: Challenge<Pair> = {
@@ -249,9 +254,9 @@ interface Visits {
 }
 
 function visit({ read }: World): Visits[] {
-  const sudo = process.getuid?.() === 0 ? "" : "sudo -n ";
+  // A bash whose input is a socket, as node's pipes are, would read root's ~/.bashrc first.
   const as = (who: string, line: string) =>
-    read(`${sudo}nsenter --net=${who} timeout 2 ${line}`).trim();
+    read(`${sudo}nsenter --net=${who} timeout 2 ${line} < /dev/null`).trim();
   const knock = "bash -c 'cat < /dev/tcp/203.0.113.2/8080'";
   const friend = as("friend", knock);
   return [

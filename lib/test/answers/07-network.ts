@@ -13,7 +13,8 @@ const address = "ip address add 10.0.0.9/24 dev eth0";
 const route = "ip route add default via 10.0.0.1";
 
 const container = "unshare --pid --fork --kill-child";
-const behind = (command: string) => `sudo env STARTED=$STARTED bash -c 'setsid ${command} &> log &'`;
+const behind = (command: string) =>
+  `sudo env STARTED=$STARTED bash -c 'setsid ${command} &> log &'`;
 const inPod = (command: string) => behind(`nsenter --net=pod ${command}`);
 /** A network, and a program that connects as soon as somebody listens, and stays. */
 const prepared = [
