@@ -63,8 +63,11 @@ const stories = [
   ...challenged.map((path) => ({ path, source: challengeFile(path), flags: ["--challenge"] })),
 ];
 
-for (const { path, source, flags } of stories) {
-  const skip = await whyNot(path, ...flags);
+// Before there is a test: one that runs meanwhile would see what this leaves for a moment.
+const why = await Promise.all(stories.map(({ path, flags }) => whyNot(path, ...flags)));
+
+for (const [at, { path, source, flags }] of stories.entries()) {
+  const skip = why[at];
   describe([path.replace(checkout, ""), ...flags].join(" "), () => {
     let printed: ReturnType<typeof run> | undefined;
     let told: ReturnType<typeof run> | undefined;
