@@ -19,7 +19,7 @@ const inPod = (command: string) => behind(`nsenter --net=pod ${command}`);
 /** A network, and a program that connects as soon as somebody listens, and stays. */
 const prepared = [
   "touch pod; sudo unshare --net=pod true; sudo nsenter --net=pod ip link set lo up",
-  "echo 'for TRY in {1..90}; do exec 3<> /dev/tcp/$1/80 && break; sleep .1; done; exec sleep 9' > client",
+  "echo 'for TRY in {1..90}; do exec 3<> /dev/tcp/$1/80 && break; sleep .1; done; exec sleep 1m' > client",
 ];
 
 const dnat = (condition: string) =>
