@@ -46,11 +46,11 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await part`Which process is it?`;
   say`Docker tells you: 'State.Pid' in 'docker inspect'. You know STARTED, which is 'unshare' and
     stays outside. The process inside is its child: 'pgrep -P' finds a process by its parent and its
-    name. If there is none after five seconds, the log says why.`;
+    name. If there is none after 15 seconds, the log says why.`;
   const looks = { changes: "nothing, it only looks" };
   await $(
     looks,
-  )`PID=$(sudo timeout 5 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done") || ! cat container.log`;
+  )`PID=$(sudo timeout 15 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done") || ! cat container.log`;
   say`A process has a number in every pid namespace from yours down to its own, and 'NSpid' lists
     them. STARTED has one. The process inside has two, and for itself it is process 1.`;
   const numbers = await $(looks)`sudo grep -h NSpid /proc/{$STARTED,$PID}/status`;

@@ -76,7 +76,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   const looks = { changes: "nothing, it only looks" };
   await $(
     looks,
-  )`PID=$(sudo timeout 5 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done") || ! cat container.log`;
+  )`PID=$(sudo timeout 15 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done") || ! cat container.log`;
   say`In chapter 3 it took --root to get the container's /. Now it comes with --mount. Inside, take
     away the right to write: to the volume, then to all but a new /tmp.`;
   const mine = `sudo nsenter --target "$PID" --mount --uts --ipc --net --pid ${shell}`;

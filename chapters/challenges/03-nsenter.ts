@@ -17,7 +17,7 @@ async function startContainer({ say, $, rootfs }: Verbs, ...programs: string[]) 
   })`STARTED=$(sudo bash -c 'setsid unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc --root rootfs sleep 1d &> container.log & echo $!')`;
   await $({
     changes: "nothing, it only looks",
-  })`PID=$(sudo timeout 5 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done") || ! cat container.log; echo $PID`;
+  })`PID=$(sudo timeout 15 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done") || ! cat container.log; echo $PID`;
 }
 
 /** The container's own namespaces. What counts for pid is where a process's children are. */

@@ -73,7 +73,7 @@ const plugIn: Challenge<Plug> = {
     })`STARTED=$(sudo bash -c 'setsid unshare --net --pid --fork --kill-child sleep 1d &> container.log & echo $!')`;
     await $(
       looks,
-    )`PID=$(sudo timeout 5 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done"); sudo nsenter --target $PID --net ip link`;
+    )`PID=$(sudo timeout 15 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done"); sudo nsenter --target $PID --net ip link`;
   },
   remember: "echo $PID",
   subjects: ({ memory }) => plugOf(Number(memory)),

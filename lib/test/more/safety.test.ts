@@ -133,7 +133,7 @@ describe("chapter 3 finds the process inside", { skip: cannotRun }, () => {
       const told = await run(["bash", "-c", no + script], { cwd, tmp: cwd });
       assert.notEqual(told.status, 0);
       assert.match(told.stdout, /no-such-root/, inShort(told));
-      assert.ok(Date.now() - began < 10_000);
+      assert.ok(Date.now() - began < 40_000);
       rmSync(dirname(cwd), { recursive: true, force: true });
     }),
   );
