@@ -9,12 +9,12 @@
  * and rules that rewrite addresses. Here you do. Your own network stays as it is: four namespaces
  * play a machine, the Internet, and two containers.
  *
- *     ┌─ internet ──┐ ┌─ machine ──────────────────┐ ┌─ web ────┐
- *     │        eth0 ┼─┼ uplink      br0 ─┬─ to-web ┼─┼ eth0     │
- *     │ 203.0.113.1 │ │ 203.0.113.2      │         │ └ 10.0.0.2 ┘
- *     └─────────────┘ │         10.0.0.1 │         │ ┌ 10.0.0.3 ┐
- *                     │                  └─ to-db ─┼─┼ eth0     │
- *                     └────────────────────────────┘ └─ db ─────┘
+ *     ┌─ internet ──┐ ┌─ machine ────────────────┐ ┌─ web ────┐
+ *     │        eth0 ┼─┼ uplink    br0 ─┬─ to-web ┼─┼ eth0     │
+ *     │ 203.0.113.1 │ │ 203.0.113.2    │         │ └ 10.0.0.2 ┘
+ *     └─────────────┘ │       10.0.0.1 │         │ ┌ 10.0.0.3 ┐
+ *                     │                └─ to-db ─┼─┼ eth0     │
+ *                     └──────────────────────────┘ └─ db ─────┘
  *
  * @run npx tsx chapters/07-network.ts
  * @needs nft (nftables), perl, ping (iputils-ping, iputils, iputils, iputils)
