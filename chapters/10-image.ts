@@ -119,7 +119,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     and send the rest: POST asks where to, PUT sends it, and the manifest comes last.`;
   await $`sed 's/"config":{/&"Env":["LANG=C"],/' config.json > config2.json; bash manifest config2.json > manifest2.json`;
   await $`ALL="blobs/$(bash digest base.tar.gz) blobs/$LAYER blobs/$(bash digest config2.json) manifests/2"`;
-  const ask = () => $`for IT in $ALL; do curl -sI -o headers -w '%{http_code} ' $BOX/$IT; done`;
+  const ask = () => $`for IT in $ALL; do curl -sIo headers -w '%{http_code} ' $BOX/$IT; done; echo`;
   const before = await ask();
   await $`TO=$(curl -sSi -X POST $BOX/blobs/uploads/ | tr -d '\r' | sed -n 's/^location: //Ip'); echo $TO`;
   await $`curl -sS -X PUT --data-binary @config2.json "http://$AT$TO?digest=$(bash digest config2.json)"`;
