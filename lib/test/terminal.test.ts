@@ -16,7 +16,6 @@ import {
   leavesNothing,
   question,
   run,
-  tellable,
   tsx,
   typedLines,
 } from "./testing.ts";
@@ -38,12 +37,10 @@ async function finalScreen(raw: string, cols: number, rows: number): Promise<str
   return lines;
 }
 
-const last = (await tellable(chapters)).at(-1)!;
-
 describe("a chapter at a terminal", { skip: cannotRun }, () => {
   for (const [path, cols, rows] of [
     [chapters[1]!, 100, 30],
-    [last, 60, 20],
+    [chapters[4]!, 60, 20],
   ] as const)
     test(`${path} goes all the way on Enter in ${cols} columns, and no question stays`, async () => {
       const { status, output, raw } = await leavesNothing(() =>

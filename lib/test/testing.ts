@@ -28,6 +28,12 @@ export const chapters = chaptersIn(file("chapters")).filter((path) =>
 );
 export const challenged = chapters.filter((path) => existsSync(challengeFile(path)));
 
+/** What can be told: every chapter, and the challenges of each; and the file where that is written. */
+export const stories = [
+  ...chapters.map((path) => ({ path, source: path, flags: [] as string[] })),
+  ...challenged.map((path) => ({ path, source: challengeFile(path), flags: ["--challenge"] })),
+].map((story) => ({ ...story, name: [basename(story.path), ...story.flags].join(" ") }));
+
 // ── Commands
 
 /** The command that runs TypeScript: `node --import tsx`, and these arguments. */
