@@ -112,6 +112,7 @@ async function start(url: string, story: Story) {
   await walk(paper || screen(), asked, rehearsal, async (tellOne, tally) => {
     if (flags.challenge && asked.ask) return tellOne(await (await challenges()).pickOne(lessons));
     for (const lesson of lessons) await tellOne(lesson);
+    if (asked.ask) (await import("./told.ts")).remember(file, chapter.rows ?? "");
     if (paper) return console.log(paper.text());
     if (flags.challenge) return;
     const offered = asked.ask && existsSync(challengeFile(file));

@@ -102,6 +102,7 @@ export function recorded() {
  * Tells the table, see {@link Verbs.beside}.
  *
  * @param other what the reader's container stands beside; left out, one that was recorded
+ * @returns how many rows are equal, `9 of 18`; undefined if nothing was read
  */
 export async function tellFacts(
   { say, part, enter, table }: Verbs,
@@ -121,8 +122,10 @@ export async function tellFacts(
   const theirs =
     other && (await enter(other.options)`${[other.line, "cd /proc/1", ...looks].join("\n")}`);
   const dockers = theirs ? rows(theirs) : rowsOf(docker.text, docker.machine);
-  table(["", "first process", "yours", `${title}'s`], ...compare(rows(yours), dockers));
+  const compared = compare(rows(yours), dockers);
+  table(["", "first process", "yours", `${title}'s`], ...compared);
   await other?.end?.();
   say`= marks what is equal; a number is the chapter that a row is from. ${other ? "" : `(Docker's column was recorded: ${docker.about}. With '--rootfs docker:IMAGE' it is read here and now.)`}
     Docker's versions differ in what they hide, and Podman differs in some of its defaults.`;
+  return compared.at(-1)![2]?.replaceAll("*", "");
 }

@@ -9,6 +9,8 @@ export interface Header {
   title: string;
   /** Paragraphs, each as one line. */
   opening: string[];
+  /** What of Docker it explains: the first sentence, without its end. */
+  known: string;
   /** A drawing of at most 60 columns: what is indented by four, as in Markdown. */
   figure?: string;
   /** The command that runs the chapter. */
@@ -34,11 +36,12 @@ export function readHeader(file: string): Header {
     field(name)
       .split(/, (?![^(]*\))/)
       .filter(Boolean);
+  const opening = blocks
+    .filter((block) => !/^(@| {4})/.test(block))
+    .map((block) => block.replace(/\s+/g, " "));
   return {
-    title,
-    opening: blocks
-      .filter((block) => !/^(@| {4})/.test(block))
-      .map((block) => block.replace(/\s+/g, " ")),
+    ...{ title, opening },
+    known: /^\*\*You know this:\*\* (.*?)[.?](?= |$)/.exec(opening[0] ?? "")?.[1] ?? "",
     figure: blocks.find((block) => block.startsWith("    "))?.replace(/^ {4}/gm, ""),
     ...{ run: field("run"), see: field("see") },
     ...{ needs: words("needs"), tries: words("tries"), takes: words("takes") },

@@ -27,6 +27,8 @@ export interface Lesson {
   next?: Header;
   /** How many headings it has, once that is known. */
   parts?: number;
+  /** How many rows of the table were equal, once it has been told. */
+  rows?: string;
 }
 
 /** Who tells a lesson for real, and with what. */
@@ -77,10 +79,11 @@ export interface Rehearsal {
 export async function tell(
   page: Page,
   doer: Doer,
-  { header, story, next, parts = 0 }: Lesson,
+  lesson: Lesson,
   { source, beside }: Asked,
   desk?: Desk,
 ) {
+  const { header, story, next, parts = 0 } = lesson;
   const teller = tellOn(page, doer);
   const { say, part, $ } = teller;
   const started: string[] = [];
@@ -91,7 +94,9 @@ export async function tell(
       return (source ?? hostPrograms(...programs)).fill(directory, teller);
     },
     shell: source ? "sh" : "bash",
-    beside: async (...line) => tellFacts(verbs, await beside?.(verbs), ...line),
+    async beside(...line) {
+      lesson.rows = await tellFacts(verbs, await beside?.(verbs), ...line);
+    },
   };
 
   page.begin(header, parts);

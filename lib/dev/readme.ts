@@ -238,13 +238,12 @@ async function write(): Promise<string> {
 /** The table of contents: a chapter's title, and what one knows it from. */
 export function contents(): string {
   const rows = [...chapters.values()].map((path) => {
-    const { title, opening } = readHeader(path);
+    const { title, known } = readHeader(path);
     // As GitHub names a heading.
     const anchor = title
       .toLowerCase()
       .replace(/[^\p{L}\p{N} _-]/gu, "")
       .replaceAll(" ", "-");
-    const known = /^\*\*You know this:\*\* (.*?)[.?](?= |$)/.exec(opening[0] ?? "")?.[1] ?? "";
     return `| [${title}](#${anchor}) | ${forMarkdown(known)} |`;
   });
   return ["| chapter | you know this |", "| --- | --- |", ...rows].join("\n");

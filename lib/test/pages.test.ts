@@ -12,7 +12,7 @@ colours.enabled = false;
 
 const header: Header = {
   ...{ title: "01 · one", opening: ["An opening."], figure: "a ─ b", run: "me", see: "x(1)" },
-  ...{ needs: [], tries: [], takes: [] },
+  ...{ known: "", needs: [], tries: [], takes: [] },
 };
 
 /** A short story, which has all that a page can show. */

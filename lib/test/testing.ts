@@ -77,7 +77,7 @@ export function environment(tmp: string, more: NodeJS.ProcessEnv = {}) {
   const { PATH, USER } = process.env;
   const terminal = { LANG: "C.UTF-8", TERM: "xterm-256color" };
   // In a fresh TMPDIR its cache would be of no use.
-  const tsx = { TSX_DISABLE_CACHE: "1" };
+  const tsx = { TSX_DISABLE_CACHE: "1", BY_HAND_TOLD: "/dev/null" };
   return {
     PATH,
     USER,

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { readHeader } from "../../header.ts";
 import {
@@ -10,6 +12,7 @@ import {
   leavesNothing,
   mode,
   run,
+  temporary,
   tsx,
 } from "../testing.ts";
 
@@ -38,10 +41,10 @@ describe("npm start", () => {
     async () => {
       const { status, output } = await leavesNothing(() =>
         atTerminal(contents("--yes"), {}, async ({ sees, types }) => {
-          await sees(/● 01 .*\n[^]*Leave\n/);
+          await sees(/● +01 .*\n[^]*Leave\n/);
           types(keys.down + keys.enter);
           await sees(/^Told to the end/m);
-          await sees(/● 03 .*\n[^]*Leave\n/);
+          await sees(/● +03 .*\n[^]*Leave\n/);
           types(keys.ctrlC);
         }),
       );
@@ -50,6 +53,26 @@ describe("npm start", () => {
     },
   );
 
+  test("shows which chapter was told, and how it stood", { skip: cannotRun }, async () => {
+    const note = join(temporary("note"), "told.json");
+    const env = { BY_HAND_TOLD: note };
+    await leavesNothing(() =>
+      atTerminal(contents(), { env }, async (reader) => {
+        await reader.sees(/Leave\n/);
+        reader.types(keys.enter);
+        while ((await reader.sees(/(Stop here|Not now)\n/)).startsWith("Stop"))
+          reader.types(keys.enter);
+        reader.types(keys.enter);
+        await reader.sees(/✔ 01 [^]*Leave\n/);
+        reader.types(keys.ctrlC);
+      }),
+    );
+    const { stdout } = await run(contents(), { env });
+    assert.match(stdout, /^ .*told, [1-9] of \d\d rows as Docker has them$/m);
+    assert.equal(stdout.match(/told/g)?.length, 1);
+    rmSync(dirname(note), { recursive: true });
+  });
+
   test("comes back to the same chapter when it was stopped", { skip: cannotRun }, async () => {
     await leavesNothing(() =>
       atTerminal(contents(), {}, async ({ sees, types }) => {
@@ -57,7 +80,7 @@ describe("npm start", () => {
         types(keys.enter);
         await sees(/Go on\?[^]*Stop here\n/);
         types(keys.ctrlC);
-        await sees(/● 01 .*\n[^]*Leave\n/);
+        await sees(/● +01 .*\n[^]*Leave\n/);
         types(keys.ctrlC);
       }),
     );
