@@ -70,7 +70,12 @@ async function walk(file: string): Promise<boolean> {
   // Ctrl-C in a chapter is for the chapter.
   const ignore = () => {};
   process.on("SIGINT", ignore);
-  const { ok } = await handOver(asJob(command.map(quote).join(" ")), {});
+  const { TMPDIR, BY_HAND_TOLD, TSX_DISABLE_CACHE } = process.env;
+  const { ok } = await handOver(asJob(command.map(quote).join(" ")), {
+    TMPDIR,
+    BY_HAND_TOLD,
+    TSX_DISABLE_CACHE,
+  });
   process.off("SIGINT", ignore);
   return ok;
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { readHeader } from "../../header.ts";
@@ -55,6 +55,7 @@ describe("npm start", () => {
 
   test("shows which chapter was told, and how it stood", { skip: cannotRun }, async () => {
     const note = join(temporary("note"), "told.json");
+    writeFileSync(note, "");
     const env = { BY_HAND_TOLD: note };
     await leavesNothing(() =>
       atTerminal(contents(), { env }, async (reader) => {
