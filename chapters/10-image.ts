@@ -101,7 +101,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
 
   await part`Unpack, mount, start`;
   say`Each layer goes to a directory, in order, and what begins with '.wh.' becomes a whiteout again.
-    (That hides the password. But whoever has the image can read it, in the first layer.)`;
+    (That hides the password, and makes nothing smaller: the first layer still has it, and is pulled whole.)`;
   await ours`N=0; for NAME in $(printf "%s\n" $NAMES | tail -n +2); do mkdir $((++N)); sudo tar -xzf pulled/$NAME -C $N; done; ls -A 2`;
   await ours`for FILE in $(cd 2; find . -name '.wh.*' | sed 's/\.wh\.//'); do sudo mknod 2/$FILE c 0 0; done; sudo find 2 -name '.wh.*' -delete`;
   await ours`mkdir up scratch root; sudo mount -t overlay overlay -o lowerdir=2:1,upperdir=up,workdir=scratch root`;
