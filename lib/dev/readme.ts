@@ -169,8 +169,8 @@ const varying: [RegExp, string][] = [
   // Of ls: blocks in use, and links to a file.
   [/\btotal \d+/g, "total"],
   [/([-bcdl][-rwxstST]{9}) +\d+/g, "$1"],
-  // Of a process's environment: the names of its variables.
-  [/\b([A-Z_]+ ){4,}[A-Z_]+/g, "VARIABLES"],
+  // Of a process's environment: the names of its variables, as far as they fit.
+  [/\b([A-Z_]+ ){4,}[A-Z_]*…?/g, "VARIABLES"],
   // Of the table: what whoever started it had open.
   [/\b0 1 2( \d+)*, a session/g, "FILES"],
   [/ +/g, " "],

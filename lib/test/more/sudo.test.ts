@@ -64,6 +64,10 @@ const unshown = [
   /^unshare --mount --uts --ipc --net --pid --fork --mount-proc true$/,
   /^unshare --mount mount -t overlay overlay -o lowerdir=try\S+ try\/merged$/,
   /^rm -rf --one-file-system try$/,
+  /^unshare --net bash -c 'set -e#012ip link set lo up; ping /,
+  /^perl -e '\$prctl = /,
+  /^setpriv --bounding-set=-sys_admin --inh-caps=-all bash -c 'unshare --mount true /,
+  /^unshare --mount --net --pid --fork --mount-proc bash -c 'mount -t sysfs sysfs \/sys /,
   /^chown 165535:165535 try$/,
   /^rm -f try$/,
   /^find \/proc /,
@@ -83,7 +87,7 @@ function loggedFor(line: string): RegExp[] {
 function loggedForOne(rest: string): RegExp {
   // Without what is the shell's own, outside of quotes.
   const command = rest.replace(/( &?> [^'"]*|\) \|\| .*|\))$/, "").replace(/;[^'"]*$/, "");
-  const words = command.replace(/\$[\w!]+|["'(){}$,]/g, " ").match(/\S+/g) ?? [];
+  const words = command.replace(/\$\([^)]*\)|\$[\w!]+|["'(){}$,]/g, " ").match(/\S+/g) ?? [];
   return new RegExp(`^${words.map((word) => word.replace(/\W/g, "\\$&")).join(".*")}`);
 }
 
