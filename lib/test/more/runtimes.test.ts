@@ -32,7 +32,7 @@ const runtimes: Record<string, [program: string, ...options: string[]]> = {
 
 const flags = mode === "rootless" ? ["--rootless"] : [];
 
-for (const [name, [program, ...options]] of Object.entries(runtimes)) {
+for (const [at, [name, [program, ...options]]] of Object.entries(runtimes).entries()) {
   const path = join(directory ?? "", "node_modules", program);
   const skip =
     cannotRun ||
@@ -44,7 +44,8 @@ for (const [name, [program, ...options]] of Object.entries(runtimes)) {
       ...[path, ...options, chapter, ...flags, ...more],
     ];
 
-    for (const chapter of chapters) {
+    // What differs between runtimes does not differ between chapters: each has its share.
+    for (const chapter of chapters.filter((_, place) => place % 6 === at)) {
       const title = basename(chapter);
       test(`${title} is told to its end`, { skip: why.get(chapter) }, async () => {
         const { stdout } = toldToItsEnd(await leavesNothing(() => run(command(chapter, "--yes"))));
