@@ -1,6 +1,6 @@
 /**
- * Draws the picture in the README: the screen of a real walk through chapter 2,
- * as an SVG. Every question is answered with Enter, until the table is on the screen.
+ * Draws the picture in the README: a real walk through chapter 2, as an animated SVG. Every question is
+ * answered with Enter, until the table is on the screen; each is a frame.
  *
  * @run npm run picture
  */
@@ -11,9 +11,11 @@ import xterm from "@xterm/headless";
 
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
-const size = { cols: 92, rows: 100 };
-/** What the picture begins with, and what comes after its end. */
-const [first, beyond] = ["sudo unshare --mount", "private are the ones"];
+const size = { cols: 92, rows: 36 };
+/** What stands on the last frame. */
+const last = "private are the ones";
+/** How long a frame stays, and the last one; seconds. */
+const [each, longer] = [4, 10];
 /** A character's width and a line's height, and the margin around all; pixels. */
 const [width, height, margin] = [8.43, 19, 16];
 const [foreground, background] = ["#d8dee9", "#2e3440"];
@@ -30,13 +32,17 @@ const chapter = spawn(process.execPath, [...process.execArgv, path("chapters/02-
   env: { ...process.env, TERM: "xterm-256color" },
 });
 
+const frames: string[][] = [];
 let question = "";
 chapter.onData((text) => {
   question += text;
   terminal.write(text, () => {
     if (!question.includes("Stop here")) return;
     question = "";
-    if (find(beyond) < 0) return chapter.write("\r");
+    const rows = Array.from({ length: size.rows }, (_, row) => row);
+    frames.push(rows.map((row) => spans(row)));
+    if (!rows.some((row) => line(row).translateToString().includes(last)))
+      return chapter.write("\r");
     mkdirSync(path(".github"), { recursive: true });
     writeFileSync(path(".github/walk.svg"), drawing());
     chapter.write("\x03");
@@ -46,26 +52,31 @@ chapter.onData((text) => {
 const line = (row: number) =>
   terminal.buffer.active.getLine(terminal.buffer.active.viewportY + row)!;
 
-/** The row in which a text stands, or -1. */
-function find(text: string): number {
-  const rows = Array.from({ length: size.rows }, (_, row) => row);
-  return rows.findIndex((row) => line(row).translateToString().includes(text));
-}
-
 function drawing(): string {
-  const [start, end] = [find(first), find(beyond) - 1];
-  const texts = Array.from(
-    { length: end - start },
-    (_, row) =>
-      `<text x="${margin}" y="${margin + (row + 0.8) * height}">${spans(start + row)}</text>`,
-  );
-  const [w, h] = [size.cols * width + 2 * margin, texts.length * height + 2 * margin];
+  const [w, h] = [size.cols * width + 2 * margin, size.rows * height + 2 * margin];
+  const whole = (frames.length - 1) * each + longer;
+  const percent = (frame: number) => Math.round(((frame * each) / whole) * 10_000) / 100;
+  const drawn = frames.map((rows, frame) => {
+    const texts = rows.map(
+      (row, at) => row && `<text y="${(margin + (at + 0.8) * height).toFixed(1)}">${row}</text>`,
+    );
+    return `<g style="animation-name:f${frame}">${texts.filter(Boolean).join("\n")}</g>`;
+  });
+  const shown = frames.map((_, frame) => {
+    const until = frame + 1 < frames.length ? `${percent(frame + 1)}%{visibility:hidden}` : "";
+    return `@keyframes f${frame}{0%{visibility:hidden}${percent(frame)}%{visibility:visible}${until}}`;
+  });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}">`,
-    `<title>A terminal: chapter 2 shows its container's process 1, and a table of its namespaces</title>`,
+    `<title>A terminal: a walk through chapter 2, as far as the table of its namespaces</title>`,
+    // Who wants no motion, or has none, gets the last frame.
+    `<style>g g{visibility:hidden;animation:${whole}s step-end infinite}g g:last-child{visibility:visible}`,
+    `@media(prefers-reduced-motion:reduce){g g{animation:none}}`,
+    ...shown,
+    `</style>`,
     `<rect width="${w}" height="${h}" rx="10" fill="${background}"/>`,
     `<g font-family="ui-monospace, Menlo, Consolas, monospace" font-size="14" fill="${foreground}">`,
-    ...texts,
+    ...drawn,
     "</g></svg>\n",
   ].join("\n");
 }
@@ -80,7 +91,7 @@ function spans(row: number): string {
     const fill = character.isFgPalette() ? ` fill="${colours[character.getFgColor() % 8]}"` : "";
     const next = `${fill}${character.isBold() ? ' font-weight="bold"' : ""}${character.isDim() ? ' opacity="0.6"' : ""}`;
     if (column === 0 || next !== style)
-      drawn += `${column === 0 ? "" : "</tspan>"}<tspan x="${margin + column * width}"${next}>`;
+      drawn += `${column === 0 ? "" : "</tspan>"}<tspan x="${(margin + column * width).toFixed(1)}"${next}>`;
     style = next;
     drawn += escape(character.getChars() || " ");
   }

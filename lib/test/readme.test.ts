@@ -46,6 +46,10 @@ for (const [name, path] of chapters)
     );
   });
 
+/** What an SVG has for `&`, `<` and `>`. */
+const unescaped = (text: string) =>
+  text.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code)));
+
 describe("README", () => {
   test("has the chapters that there are, and their table of contents", () => {
     assert.deepEqual([...sections.keys()], [...chapters.keys()]);
@@ -64,6 +68,19 @@ describe("README", () => {
     const input = lines.join("\n");
     const { status, stdout } = await run(["shellcheck", "--shell=bash", exclude, "-"], { input });
     assert.equal(status, 0, stdout);
+  });
+
+  test("has a picture that moves, of the chapter as it is", async () => {
+    const [, path = ""] = /^!\[[^\]]*\]\((\S+\.svg)\)$/m.exec(readme) ?? [];
+    const picture = readFileSync(file(path), "utf8");
+    assert.ok(picture.length < 300_000);
+    assert.doesNotMatch(picture, /<script|\bhref\b|@import|url\(/);
+    assert.ok(picture.match(/@keyframes/g)!.length > 5);
+    const { stdout } = await run(chapter("02", "--print"));
+    const text = picture.replace(/<[^>]*>/g, "").replaceAll("\u00a0", " ");
+    const shown = text.match(/^sudo .*/gm)!.map((line) => unescaped(line));
+    assert.ok(shown.length > 3);
+    for (const line of shown) assert.ok(stdout.includes(`\n${line}`), line);
   });
 
   for (const path of ["README.md", "lib/README.md"])
