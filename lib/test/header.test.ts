@@ -46,6 +46,7 @@ for (const [ends, text] of [
     assert.deepEqual(readHeader(join(directory, "06-cgroup.ts")), {
       title: "06 · cgroup: limits",
       opening: ["**You know this:** it is killed at once.", "The second paragraph."],
+      known: "it is killed at once",
       figure: "one ── two\n  └── three",
       run: "npx tsx chapters/06-cgroup.ts",
       see: "cgroups(7), kill(1)",
