@@ -94,11 +94,21 @@ function tag<Result>(
 ): Tag<Result> {
   return ((first: TemplateStringsArray | LineOptions, ...values: string[]) => {
     if (!Array.isArray(first)) return tag(use, first as LineOptions);
-    const line = String.raw(first as TemplateStringsArray, ...values);
+    const line = asTyped(String.raw(first as TemplateStringsArray, ...values));
     if (isPrivileged(line) && !options.changes)
       throw new Error(`This line does not say what it changes: ${line}`);
     return use(line, options);
   }) as Tag<Result>;
+}
+
+/**
+ * A line as one types it. One that goes on below, as a here-document does, loses the indentation that
+ * the chapter has there; and `\${`, which a template cannot do without, its backslash.
+ */
+function asTyped(text: string): string {
+  const indents = [...text.matchAll(/\n( *)(?=\S)/g)].map(([, blanks = ""]) => blanks.length);
+  const margin = " ".repeat(Math.min(...indents, 80));
+  return text.replaceAll(`\n${margin}`, "\n").replaceAll("\\${", "${");
 }
 
 /** Prose as one line. Not of the raw strings, where Bun escapes a `·`: oven-sh/bun#8745. */
