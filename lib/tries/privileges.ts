@@ -9,7 +9,7 @@ import { CannotStart, type Try } from "../preflight.ts";
 import { outside } from "./namespaces.ts";
 
 /** Loads a filter that allows everything, as the chapter loads its own. */
-const load = `perl -e '$prctl = qx(uname -m) =~ /x86_64/ ? 157 : 167; $f = pack "SCCL", 6,0,0,0x7FFF0000; $p = pack "Sx6P", 1, $f; syscall($prctl, 22, 2, $p) and die "$!\\n"'`;
+export const load = `perl -e '$prctl = qx(uname -m) =~ /x86_64/ ? 157 : 167; $f = pack "SCCL", 6,0,0,0x7FFF0000; $p = pack "Sx6P", 1, $f; syscall($prctl, 22, 2, $p) and die "$!\\n"'`;
 
 /** What is tried as root, and what is said if it fails. */
 const attempts: [line: string, what: string, why: () => string][] = [
@@ -40,7 +40,7 @@ const requirePrivileges: Try = async (shell) => {
 export default requirePrivileges;
 
 /** The likely reason why a filter was refused. */
-function whyNoFilter(): string {
+export function whyNoFilter(): string {
   if (!["x64", "arm64"].includes(process.arch))
     return `The chapter's filter is for x86-64 and arm64, where it knows the numbers of system calls, and this is ${process.arch}.`;
   if (!/^Seccomp:/m.test(read("/proc/self/status")))
