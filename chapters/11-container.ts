@@ -1,0 +1,286 @@
+#!/usr/bin/env -S npx tsx
+/**
+ * 11 · container: the kernel cannot tell it from Docker's
+ *
+ * **You know this:** 'docker run -m 64m -p 8080:80', 'exec', 'ps', 'logs', 'stop' and 'rm'.
+ *
+ * Every step of a container you have made by hand. What is left is their order: each needs something
+ * that a later one takes away. Here they become one script, 'by-hand', which you keep.
+ *
+ *     run ──► limits, a cable     while it is root of the machine
+ *      └─► new namespaces         the cable's end, then the limits
+ *           └─► layers, mounts    while the old / is there
+ *                └─► pivot_root   while the kernel lets it
+ *                     └─► filter, then capabilities, then
+ *                          └─► your program
+ *
+ * @run npx tsx chapters/11-container.ts
+ * @needs perl (perl-base, perl-interpreter, perl, perl), flock (util-linux, util-linux, util-linux, flock)
+ * @tries overlay, container
+ * @see pivot_root(2), seccomp(2), setns(2), capabilities(7), cgroups(7)
+ */
+import { calls, recordedCalls, refusedIn } from "../lib/calls.ts";
+import { chapter, type Verbs } from "../lib/chapter.ts";
+import { recorded } from "../lib/facts.ts";
+
+await chapter(import.meta.url, tell);
+
+async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, beside }: Verbs) {
+  const looks = $({ changes: "nothing, it only looks" });
+  const box = $({
+    changes: "containers, and where cgroups are of version 2, a group for each",
+    undo: "by 'rm', at the end",
+    undoneBy: "test ! -x ${WORK@Q}/by-hand || sudo ${WORK@Q}/by-hand rm --all",
+  });
+  const rights = "grep -E 'CapEff|Seccomp:' /proc/self/status";
+
+  await part`What plain nsenter gives`;
+  say`Two layers, as in chapter 10. Start what that ended with, and look at its rights.`;
+  await rootfs("base", ..."bash cat grep ls nsenter sleep stat tr".split(" "));
+  await $`mkdir app; echo "greetings from app" > app/greeting`;
+  const naive = await enter({ changes: "a root shell in new namespaces, with 'base' as its /" })`
+    sudo unshare --mount --uts --ipc --net --pid --fork --mount-proc --root base ${shell}
+    ${rights}
+  `;
+  const [Docker] = /CapEff:.*\n/.exec(recorded().text) ?? [];
+  const [its] = /CapEff:.*/.exec(naive(rights)) ?? [];
+  differ("root in there has rights that Docker's has not", { its, Docker });
+
+  await part`One script`;
+  say`Each container will be a directory beside 'by-hand', and in there a fifo called 'ready'. It runs if the
+    process in its file 'pid' has the container's own /etc/hostname: numbers are used again, names are not.`;
+  await $`cat > by-hand <<'END'
+    #!/bin/bash
+    # by-hand: a container of what chapters 1 to 10 are about. Each has a directory beside this file.
+    # shellcheck disable=SC2015,SC2016,SC2086
+    set -euo pipefail; cd "$(dirname "$(realpath "$0")")"; TOP=/sys/fs/cgroup
+    HELP='As root:  by-hand run [-m 64m] [-p 8080:80] [--net NAME] LAYERS PROGRAM...    prints its NAME
+              by-hand exec NAME PROGRAM... | ps | logs NAME | stop [-t 10] NAME | rm NAME | rm --all
+    LAYERS: directories beside by-hand, the topmost first, such as app:base. -p: on 127.0.0.1 alone.
+    --net: in the network of NAME. With --perl CODE as PROGRAM, perl of this machine runs in there.'
+    fail() { echo "by-hand: $1" >&2; exit 1; }
+    known() { [[ \${1-/} != */* && -p $1/ready ]] || fail "there is no container \${1-}"; }
+    runs() { PID=$(cat "$1/pid" 2> /dev/null) && grep -qs "/$1/hostname " "/proc/$PID/mountinfo"; }
+    END`;
+  say`'run' makes what needs the machine's root, first of all a trap: whatever fails, 'rm' undoes. Then another
+    process starts the container, and writes to 'ready' why it cannot. That closes as the program starts.`;
+  await $`cat >> by-hand <<'END'
+    run() {
+      MEMORY=64m PORT='' POD='' GROUP='' ADDRESS=''; while [ $# -gt 2 ]; do
+        case $1 in -m) MEMORY=$2 ;; -p) PORT=$2 ;; --net) POD=$2 ;; *) break ;; esac; shift 2; done
+      [[ $# -gt 1 && $1 != -* ]] || fail "run takes layers and a program. $HELP"
+      for LAYER in \${1//:/ }; do [ -d "$LAYER" ] || fail "there is no layer $LAYER"; done
+      [ ! "$POD" ] || runs "$POD" || fail "$POD does not run, so it has no network"
+      NAME=$(od -An -N6 -tx1 /dev/urandom | tr -d ' '); trap 'rm "$NAME"' EXIT
+      mkdir -p "$NAME"/{upper,work,merged}; mkfifo "$NAME/ready"; echo "$*" > "$NAME/program"
+      limit; [ "$POD" ] || address; [ ! "$PORT" ] || publish
+      export NAME GROUP ADDRESS LAYERS=$1 NET=\${POD:+/proc/$PID/ns/net}; shift
+      setsid ./by-hand start "$@" < /dev/null &> /dev/null & echo $! > "$NAME/starter"
+      ERROR=$(timeout 20 cat "$NAME/ready"); [ -s "$NAME/pid" ] || ERROR=$(cat "$NAME/log")
+      [ ! "$ERROR" ] || fail "$ERROR"; trap - EXIT; echo "$NAME"
+    }
+    END`;
+  say`Limits, as in chapter 6. A bridge, as in chapter 7, in a namespace that no process is in, so your own network
+    stays as it is: containers reach each other, and nothing else. The published port is a process that listens
+    in your network, and then joins that namespace. Docker has the same, 'docker-proxy', besides its rules.`;
+  await $`cat >> by-hand <<'END'
+    limit() { # chapter 6
+      [ -e $TOP/cgroup.procs ] || { echo '(No limits: only cgroups of version 2 have them.)' >&2; return; }
+      for IT in cpu memory pids; do grep -qw $IT $TOP/cgroup.subtree_control || {
+        echo "-$IT" >> controllers; echo "+$IT" > $TOP/cgroup.subtree_control; } || :; done
+      GROUP=$TOP/by-hand.$NAME; mkdir "$GROUP"
+      for IT in "memory.max $MEMORY" 'pids.max 100' 'cpu.max 50000 100000'; do
+        echo "\${IT#* }" > "$GROUP/\${IT%% *}" || echo "(No limit: $IT)" >&2; done
+    }
+    address() { # chapter 7: a bridge, in a network namespace of its own
+      { flock 9; [ -e bridge ] || { touch bridge; unshare --net=bridge true; nsenter --net=bridge sh -ec '
+          ip link add br0 up type bridge; ip address add 10.0.9.1/24 dev br0'; }
+        for N in {2..254}; do [ -L "10.0.9.$N" ] || break; done
+        ADDRESS=10.0.9.$N; ln -s "$NAME" "$ADDRESS"; } 9> lock
+    }
+    publish() { # as docker-proxy does: it listens out here, and connects from where the bridge is
+      perl -MIO::Socket -e '($port, $to) = @ARGV; $SIG{CHLD} = "IGNORE"; $door = IO::Socket::INET->new(
+          Listen => 9, LocalAddr => "127.0.0.1", LocalPort => $port, ReuseAddr => 1) or die "by-hand: port $port: $!\n";
+        fork && exit; setpgrp; print "$$\n"; close STDOUT; open STDERR, ">/dev/null"; open NET, "bridge";
+        syscall qx(uname -m) =~ /x86_64/ ? 308 : 268, fileno NET, 0x40000000;
+        while ($in = $door->accept) { next if fork; $out = IO::Socket::INET->new($to) or exit;
+          ($in, $out) = ($out, $in) if fork; print $out $text while sysread $in, $text, 65536;
+          shutdown $out, 1; exit }' "\${PORT%:*}" "$ADDRESS:\${PORT#*:}" > "$NAME/door"
+    }
+    END`;
+  say`Namespaces, as in chapter 2. Inside, the cable comes first, as 'ip' is not in the layers and its memory
+    would count. Then the process joins its group, and makes that the top of its cgroup namespace.`;
+  await $`cat >> by-hand <<'END'
+    start() { # chapters 2 and 3; and two pipes into one log
+      { { nsenter --net=\${NET:-/proc/self/ns/net} unshare \${ADDRESS:+--net} --mount --uts --ipc --pid \
+          bash -c '"$@"; exit $?' - setpriv --pdeathsig KILL ./by-hand inside "$@" 2>&3 3>&- | cat 3>&-
+        } 3>&1 >> "$NAME/log" | cat; } >> "$NAME/log" || S=$?
+      [ ! -s "$NAME/door" ] || kill -- "-$(cat "$NAME/door")" || :
+      echo "\${S-0}" > "$NAME/status"; : <> "$NAME/ready"
+    }
+    inside() { # process 1: its cable, from chapter 7, before it has its limits
+      exec 3>&2 2> "$NAME/ready"; read -r PID _ < /proc/self/stat; echo "$PID" > "$NAME/pid"; umask 022
+      [ ! "$ADDRESS" ] || { ip link add eth0 type veth peer name "v$NAME" netns ./bridge
+        nsenter --net=bridge ip link set "v$NAME" master br0 up; ip address add "$ADDRESS/24" dev eth0
+        ip link set lo up; ip link set eth0 up; ip route add default via 10.0.9.1; }
+      [ ! "$GROUP" ] || echo 0 > "$GROUP/cgroup.procs"; exec unshare --cgroup ./by-hand mounts "$@"
+    }
+    END`;
+  say`Layers, as in chapter 4, and mounts, as in chapters 5, 7 and 9: all of them before pivot_root, while 'mount' is
+    in reach. /dev comes before the covered paths, for they are covered with its 'null'.`;
+  await $`cat >> by-hand <<'END'
+    mounts() { # chapters 4, 5, 7 and 9
+      mount -t overlay overlay -o "lowerdir=$LAYERS,upperdir=$NAME/upper,workdir=$NAME/work" "$NAME/merged"
+      cd "$NAME"; cat /etc/resolv.conf > resolv.conf || :; echo "$NAME" | tee hostname > /proc/sys/kernel/hostname
+      printf '%s\t%s\n' 127.0.0.1 localhost \${ADDRESS:+"$ADDRESS" "$NAME"} > hosts
+      cd merged; mkdir -p proc sys dev etc; touch .dockerenv; SAFE=nosuid,nodev,noexec
+      mount -t proc -o $SAFE proc proc; mount -t sysfs -o ro,$SAFE sysfs sys
+      [ ! "$GROUP" ] || mount -t cgroup2 -o ro,$SAFE cgroup sys/fs/cgroup
+      mount -t tmpfs -o nosuid,strictatime,mode=755,size=64m tmpfs dev; mkdir dev/{pts,shm,mqueue}
+      mount -t devpts -o nosuid,noexec,newinstance,ptmxmode=666,mode=620,gid=5 devpts dev/pts
+      mount -t mqueue -o $SAFE mqueue dev/mqueue; mount -t tmpfs -o $SAFE,size=64m shm dev/shm
+      for IT in 'null c 1 3' 'zero c 1 5' 'full c 1 7' 'random c 1 8' 'urandom c 1 9' 'tty c 5 0'; do mknod -m 666 dev/$IT; done
+      for IT in pts/ptmx:ptmx /proc/{kcore:core,self/fd:fd,self/fd/0:stdin,self/fd/1:stdout,self/fd/2:stderr}; do
+        ln -s \${IT/:/ dev/}; done
+      for IT in etc/{resolv.conf,hostname,hosts}; do [ ! -L $IT ] || unlink $IT; touch $IT; mount --bind ../\${IT#*/} $IT; done
+      for IT in proc/{bus,fs,irq,sys,sysrq-trigger}; do
+        [ ! -e $IT ] || { mount --bind $IT $IT; mount -o remount,bind,ro,$SAFE $IT; }; done
+      for IT in proc/{asound,acpi,kcore,keys,latency_stats,timer_list,timer_stats,sched_debug,scsi} sys/firmware; do
+        if [ -d $IT ]; then mount -t tmpfs -o ro tmpfs $IT; elif [ -e $IT ]; then mount --bind dev/null $IT; fi; done
+      lastly . "$@"
+    }
+    END`;
+  say`The last steps take tools away, so one process takes them, loaded before: 'perl'. The filter is a list of
+    what Docker's refuses, by number (for x86-64, and for arm64), and all that is newer than it. It refuses pivot_root, so that
+    comes before; and to load one takes a right, so the capabilities go after. Whoever joins does the same.`;
+  await $`cat >> by-hand <<'END'
+    lastly() { # chapters 5 and 9
+      exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOSTNAME="$NAME" HOME=/root perl -e '
+        ($pivot, $umount, $prctl, $setns, $setsid, $arch, $clone, $refused) = qx(uname -m) =~ /x86_64/
+          ? (155, 166, 157, 308, 112, 0xC000003E, 56, "103 134 136 139 153 155 156 163-185 212 227 236-239 246 248-250
+            256 272 279 298 300 303 304 308 310-313 320 321 323 329-331 335-423")
+          : (41, 39, 167, 268, 157, 0xC00000B7, 220, "18 39-42 58 60 89 104-106 112 116 142 161 162 170 217-219 224
+            225 235-239 241 262 264 265 268 270-273 280 282 288-290 294-423");
+        sub call { my $r = syscall shift, @_; $r < 0 and die "system call: $!\n"; $r }
+        sub add { $filter .= pack "SCCL", @_ }
+        add 32,0,0,4; add 21,1,0,$arch; add 6,0,0,0x50026; add 32,0,0,0;
+        for (split " ", "$refused 428-433 438 440 442 443") {
+          ($from, $to) = split "-"; add 53,0,2,$from; add 37,1,0,$to || $from; add 6,0,0,0x50001 }
+        add 21,1,0,435; add 37,0,1,449; add 6,0,0,0x50026;
+        add 21,0,3,$clone; add 32,0,0,16; add 69,0,1,0x7E020000; add 6,0,0,0x50001; add 6,0,0,0x7FFF0000;
+        $here = shift; $) = "0 0"; open ERROR, ">&STDERR"; call 436, 3, 0xFFFFFFFF, 4;
+        if ($here ne ".") { call $setns, call(434, $here + 0, 0), 0x6E020000 }
+        else { call $pivot, $here, $here; call $umount, $here, 2; call $setsid; open STDERR, ">&3" }
+        chdir "/"; call $prctl, 22, 2, pack "Sx6P", length($filter) / 8, $filter;
+        0xA80425FB >> $_ & 1 or syscall $prctl, 24, $_ for 0..63;
+        $SIG{$_} = "DEFAULT" for keys %SIG;
+        if ($here ne "." and $child = fork) { waitpid $child, 0; exit($? & 127 ? 128 + ($? & 127) : $? >> 8) }
+        if ($ARGV[0] eq "--perl") { close ERROR; eval $ARGV[1]; die $@ if $@; exit }
+        exec @ARGV; print ERROR "$ARGV[0]: $!\n"; exit 127' "$@"
+    }
+    END`;
+  await $`cat >> by-hand <<'END'
+    enter() {
+      known "$1"; runs "$1" || fail "$1 does not run"; NAME=$1; shift
+      [ ! -d $TOP/by-hand.$NAME ] || echo 0 > $TOP/by-hand.$NAME/cgroup.procs; lastly "$PID" "$@"
+    }
+    logs() { known "$@"; cat "$1/log"; }
+    all() { find . -mindepth 2 -maxdepth 2 -name ready | cut -d / -f 2; }
+    ps() { for NAME in $(all); do echo "$NAME" "$(find . -lname "$NAME" -printf %f)" \
+      "$(cat "$NAME/status" 2> /dev/null || echo runs)" "$(cat "$NAME/program")"; done; }
+    ended() { timeout 9 sh -c "until [ -e $1/status ]; do sleep .1; done"; }
+    stop() {
+      T=10; [ "$1" != -t ] || { T=$2; shift 2; }; known "$@"; ! runs "$1" || { kill "$PID"
+        timeout "$T" tail --pid="$PID" -s .1 -f /dev/null || kill -9 "$PID"; ended "$1"; }
+    }
+    rm() {
+      [ "\${1-}" != --all ] || set -- $(all); for NAME in "$@"; do
+        known "$NAME"; ! runs "$NAME" || { kill -9 "$PID"; ended "$NAME" || :; }
+        for IT in starter door; do
+          PID=$(cat "$NAME/$IT" 2> /dev/null) && [ "/proc/$PID/cwd" -ef . ] && kill -9 -- "-$PID" || :; done
+        timeout 9 sh -c "until [ ! -d $TOP/by-hand.$NAME ] || rmdir $TOP/by-hand.$NAME; do sleep .1; done" 2> /dev/null
+        find . -maxdepth 1 -lname "$NAME" -delete; command rm -rf --one-file-system "./$NAME"; done
+      [ "$(all)" ] || { [ ! -e bridge ] || { umount bridge || :; command rm bridge; }
+        [ ! -e controllers ] || { while read -r IT; do echo "$IT" > $TOP/cgroup.subtree_control || :; done < controllers
+          command rm controllers; }; }
+    }
+    case \${1-} in exec) shift; enter "$@" ;; run | ps | logs | stop | rm | start | inside | mounts) "$@" ;; *) echo "$HELP" ;; esac
+    END`;
+  await $`chmod +x by-hand; ./by-hand`;
+
+  await part`Run`;
+  say`A web server in one line of Perl, and a program that sleeps. First find a port that is free.`;
+  await $`PORT=$(perl -MIO::Socket -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'); echo $PORT`;
+  await $`cat > serve <<'END'
+    $| = 1; $SIG{TERM} = sub { print "was asked to end\n"; exit };
+    socket S, 2, 1, 6; bind S, pack "SnNx8", 2, 80, 0 or die "$!\n"; listen S, 9; print "is ready\n";
+    while (accept C, S) { print C "hello from $ENV{HOSTNAME}\n"; close C }
+    END`;
+  await box`WEB=$(sudo ./by-hand run -p $PORT:80 app:base --perl "$(cat serve)"); echo $WEB`;
+  await box`BOX=$(sudo ./by-hand run -m 64m app:base sleep 1d); echo $BOX`;
+  await looks`sudo ./by-hand ps`;
+  const visit = `timeout 9 bash -c "until cat < /dev/tcp/127.0.0.1/$PORT; do sleep .1; done" 2> /dev/null`;
+  const from = `--perl 'socket S, 2, 1, 6; connect S, pack "SnNx8", 2, 80, 0x0A000902 or die "$!\n"; print <S>'`;
+  const outside = await $`${visit}`;
+  const neighbour = await looks`sudo ./by-hand exec $BOX ${from}`;
+  same("it answers at your port, and to its neighbour", { outside, neighbour });
+  say`A **pod** is containers in one network. There the server is at 127.0.0.1, too.`;
+  await box`POD=$(sudo ./by-hand run --net $WEB app:base sleep 1d); sudo ls -l $(for NAME in $WEB $POD $BOX; do echo /proc/$(cat $NAME/pid)/ns/net; done)`;
+  const pod = await looks`sudo ./by-hand exec $POD ${from.replace("0x0A000902", "0x7F000001")}`;
+  const alone = await $({
+    changes: "nothing, it only looks",
+    nothrow: true,
+  })`sudo ./by-hand exec $BOX ${from.replace("0x0A000902", "0x7F000001")}`;
+  differ("in the others' it is not", { pod, alone: alone.stderr });
+  say`And what does not work says so, and leaves nothing.`;
+  const count = () => looks`sudo ./by-hand ps | wc -l`;
+  const before = await count();
+  const failing = $({ changes: "nothing, they fail", nothrow: true });
+  await failing`sudo ./by-hand run app:base no-such-program`;
+  await failing`sudo ./by-hand run no-such-layer:base sleep 1d`;
+  await failing`sudo ./by-hand run -p $PORT:80 app:base sleep 1d`;
+  same("as many as before", { before, after: await count() });
+
+  await part`Exec`;
+  say`'nsenter' joins namespaces, and that is all. 'exec' joins the limits, and ties the hands.`;
+  await looks`PID=$(sudo cat $BOX/pid); echo $PID`;
+  const first = await looks`sudo ${rights.replace("self", "$PID")}`;
+  const mine = `sudo nsenter --target "$PID" --mount --uts --ipc --net --pid ${shell}`;
+  const nsenter = await enter({ changes: "a root shell in the container, with its hands free" })`
+    ${mine}
+    ${rights}
+  `;
+  const exec = await looks`sudo ./by-hand exec $BOX ${rights}`;
+  differ("with nsenter root may do all", { nsenter: nsenter(rights), exec });
+  same("with exec as much as process 1", { exec, "process 1": first });
+  say`"Seccomp: 2" says that there is a filter, not what it refuses. So try: these calls, with arguments that
+    nothing can be done with (-1), as root out here and in the container.`;
+  await $`cat > calls <<'END'
+    ${calls.replaceAll("\n", "\n    ")}
+    END`;
+  const free = await looks`sudo perl calls`;
+  const tied = await looks`sudo ./by-hand exec $BOX --perl "$(cat calls)"`;
+  const theirs = refusedIn(recordedCalls().text);
+  const ours = refusedIn(tied.stdout);
+  same("refused is what Docker refuses", { Docker: theirs, ours });
+  const often = (text: string) => String(refusedIn(text).length || "");
+  table(
+    ["system calls", "out here", "in yours", "in Docker's"],
+    ["refused", often(free.stdout), often(tied.stdout), String(theirs.length)],
+  );
+  await beside(mine);
+
+  await part`Logs, stop, rm`;
+  say`'docker stop' sends TERM, and KILL after ten seconds; here after two. Process 1 gets no TERM that it does not
+    handle: so the server ends by itself, and 'sleep' is killed (137).`;
+  await box`time sudo ./by-hand stop $WEB; time sudo ./by-hand stop -t 2 $BOX`;
+  const log = await looks`sudo ./by-hand logs $WEB`;
+  const ends = await looks`sudo ./by-hand ps`;
+  const ended = (name: RegExp) => name.exec(ends.stdout)?.[1];
+  differ("one was killed", { server: ended(/ (\d+) .*--perl/), sleep: ended(/ (137) .*sleep/) });
+  same("the other has said so", {
+    handler: "was asked to end",
+    log: log.stdout.trim().split("\n").at(-1),
+  });
+  await box`ls -d 10.* bridge; sudo ./by-hand rm --all; ls`;
+}
