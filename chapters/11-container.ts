@@ -75,8 +75,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       mkdir -p "$NAME"/{upper,work,merged}; mkfifo "$NAME/ready"; echo "$*" > "$NAME/program"
       limit; [ "$POD" ] || address; [ ! "$PORT" ] || publish
       export NAME GROUP ADDRESS LAYERS=$1 NET=\${POD:+/proc/$PID/ns/net}; shift
-      setsid ./by-hand start "$@" < /dev/null &> /dev/null & echo $! > "$NAME/starter"
-      ERROR=$(timeout 20 cat "$NAME/ready"); [ -s "$NAME/pid" ] || ERROR=$(cat "$NAME/log")
+      setsid ./by-hand start "$@" < /dev/null &> /dev/null & echo $! > "$NAME/starter"; disown
+      ERROR=$(timeout 60 cat "$NAME/ready"); [ -s "$NAME/pid" ] || ERROR=$(cat "$NAME/log")
       [ ! "$ERROR" ] || fail "$ERROR"; trap - EXIT; echo "$NAME"
     }
     END`;
@@ -108,8 +108,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
           shutdown $out, 1; exit }' "\${PORT%:*}" "$ADDRESS:\${PORT#*:}" > "$NAME/door"
     }
     END`;
-  say`Namespaces, as in chapter 2. Inside, the cable comes first, as 'ip' is not in the layers and its memory
-    would count. Then the process joins its group, and makes that the top of its cgroup namespace.`;
+  say`Namespaces, as in chapter 2. Inside, the first process writes down its number as your /proc has it, and
+    plugs in the cable.`;
   await $`cat >> by-hand <<'END'
     start() { # chapters 2 and 3; and two pipes into one log
       { { nsenter --net=\${NET:-/proc/self/ns/net} unshare \${ADDRESS:+--net} --mount --uts --ipc --pid \
@@ -118,24 +118,21 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       [ ! -s "$NAME/door" ] || kill -- "-$(cat "$NAME/door")" || :
       echo "\${S-0}" > "$NAME/status"; : <> "$NAME/ready"
     }
-    inside() { # process 1: its cable, from chapter 7, before it has its limits
+    inside() { # process 1: its cable, as in chapter 7
       exec 3>&2 2> "$NAME/ready"; read -r PID _ < /proc/self/stat; echo "$PID" > "$NAME/pid"; umask 022
       [ ! "$ADDRESS" ] || { ip link add eth0 type veth peer name "v$NAME" netns ./bridge
         nsenter --net=bridge ip link set "v$NAME" master br0 up; ip address add "$ADDRESS/24" dev eth0
         ip link set lo up; ip link set eth0 up; ip route add default via 10.0.9.1; }
-      [ ! "$GROUP" ] || echo 0 > "$GROUP/cgroup.procs"; exec unshare --cgroup ./by-hand mounts "$@"
-    }
     END`;
   say`Layers, as in chapter 4, and mounts, as in chapters 5, 7 and 9: all of them before pivot_root, while 'mount' is
-    in reach. /dev comes before the covered paths, for they are covered with its 'null'.`;
+    in reach. /dev comes before the covered paths, for they are covered with its 'null'. When all that work is done, and not
+    before, the process joins its group, and makes that the top of a cgroup namespace.`;
   await $`cat >> by-hand <<'END'
-    mounts() { # chapters 4, 5, 7 and 9
       mount -t overlay overlay -o "lowerdir=$LAYERS,upperdir=$NAME/upper,workdir=$NAME/work" "$NAME/merged"
       cd "$NAME"; cat /etc/resolv.conf > resolv.conf || :; echo "$NAME" | tee hostname > /proc/sys/kernel/hostname
       printf '%s\t%s\n' 127.0.0.1 localhost \${ADDRESS:+"$ADDRESS" "$NAME"} > hosts
       cd merged; mkdir -p proc sys dev etc; touch .dockerenv; SAFE=nosuid,nodev,noexec
       mount -t proc -o $SAFE proc proc; mount -t sysfs -o ro,$SAFE sysfs sys
-      [ ! "$GROUP" ] || mount -t cgroup2 -o ro,$SAFE cgroup sys/fs/cgroup
       mount -t tmpfs -o nosuid,strictatime,mode=755,size=64m tmpfs dev; mkdir dev/{pts,shm,mqueue}
       mount -t devpts -o nosuid,noexec,newinstance,ptmxmode=666,mode=620,gid=5 devpts dev/pts
       mount -t mqueue -o $SAFE mqueue dev/mqueue; mount -t tmpfs -o $SAFE,size=64m shm dev/shm
@@ -147,14 +144,17 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
         [ ! -e $IT ] || { mount --bind $IT $IT; mount -o remount,bind,ro,$SAFE $IT; }; done
       for IT in proc/{asound,acpi,kcore,keys,latency_stats,timer_list,timer_stats,sched_debug,scsi} sys/firmware; do
         if [ -d $IT ]; then mount -t tmpfs -o ro tmpfs $IT; elif [ -e $IT ]; then mount --bind dev/null $IT; fi; done
-      lastly . "$@"
+      [ ! "$GROUP" ] || echo 0 > "$GROUP/cgroup.procs"; exec unshare --cgroup ../../by-hand last "$@"
     }
     END`;
   say`The last steps take tools away, so one process takes them, loaded before: 'perl'. The filter is a list of
     what Docker's refuses, by number (for x86-64, and for arm64), and all that is newer than it. It refuses pivot_root, so that
     comes before; and to load one takes a right, so the capabilities go after. Whoever joins does the same.`;
   await $`cat >> by-hand <<'END'
-    lastly() { # chapters 5 and 9
+    last() {
+      cd "$NAME/merged"; [ ! "$GROUP" ] || mount -t cgroup2 -o ro,nosuid,nodev,noexec cgroup sys/fs/cgroup; become . "$@"
+    }
+    become() { # chapters 5 and 9
       exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOSTNAME="$NAME" HOME=/root perl -e '
         ($pivot, $umount, $prctl, $setns, $setsid, $arch, $clone, $refused) = qx(uname -m) =~ /x86_64/
           ? (155, 166, 157, 308, 112, 0xC000003E, 56, "103 134 136 139 153 155 156 163-185 212 227 236-239 246 248-250
@@ -182,19 +182,19 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await $`cat >> by-hand <<'END'
     enter() {
       known "$1"; runs "$1" || fail "$1 does not run"; NAME=$1; shift
-      [ ! -d $TOP/by-hand.$NAME ] || echo 0 > $TOP/by-hand.$NAME/cgroup.procs; lastly "$PID" "$@"
+      [ ! -d $TOP/by-hand.$NAME ] || echo 0 > $TOP/by-hand.$NAME/cgroup.procs; become "$PID" "$@"
     }
     logs() { known "$@"; cat "$1/log"; }
     all() { find . -mindepth 2 -maxdepth 2 -name ready | cut -d / -f 2; }
     ps() { for NAME in $(all); do echo "$NAME" "$(find . -lname "$NAME" -printf %f)" \
-      "$(cat "$NAME/status" 2> /dev/null || echo runs)" "$(cat "$NAME/program")"; done; }
+      "$(cat "$NAME/status" 2> /dev/null || echo runs)" "$(head -n 1 "$NAME/program")"; done; }
     ended() { timeout 9 sh -c "until [ -e $1/status ]; do sleep .1; done"; }
     stop() {
       T=10; [ "$1" != -t ] || { T=$2; shift 2; }; known "$@"; ! runs "$1" || { kill "$PID"
         timeout "$T" tail --pid="$PID" -s .1 -f /dev/null || kill -9 "$PID"; ended "$1"; }
     }
     rm() {
-      [ "\${1-}" != --all ] || set -- $(all); for NAME in "$@"; do
+      NAMES=$*; [ "$NAMES" != --all ] || NAMES=$(all); for NAME in $NAMES; do
         known "$NAME"; ! runs "$NAME" || { kill -9 "$PID"; ended "$NAME" || :; }
         for IT in starter door; do
           PID=$(cat "$NAME/$IT" 2> /dev/null) && [ "/proc/$PID/cwd" -ef . ] && kill -9 -- "-$PID" || :; done
@@ -204,7 +204,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
         [ ! -e controllers ] || { while read -r IT; do echo "$IT" > $TOP/cgroup.subtree_control || :; done < controllers
           command rm controllers; }; }
     }
-    case \${1-} in exec) shift; enter "$@" ;; run | ps | logs | stop | rm | start | inside | mounts) "$@" ;; *) echo "$HELP" ;; esac
+    case \${1-} in exec) shift; enter "$@" ;; run | ps | logs | stop | rm | start | inside | last) "$@" ;; *) echo "$HELP" ;; esac
     END`;
   await $`chmod +x by-hand; ./by-hand`;
 
@@ -220,7 +220,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await box`BOX=$(sudo ./by-hand run -m 64m app:base sleep 1d); echo $BOX`;
   await looks`sudo ./by-hand ps`;
   const visit = `timeout 9 bash -c "until cat < /dev/tcp/127.0.0.1/$PORT; do sleep .1; done" 2> /dev/null`;
-  const from = `--perl 'socket S, 2, 1, 6; connect S, pack "SnNx8", 2, 80, 0x0A000902 or die "$!\n"; print <S>'`;
+  const from = String.raw`--perl 'socket S, 2, 1, 6; connect S, pack "SnNx8", 2, 80, 0x0A000902 or die "$!\n"; print <S>'`;
   const outside = await $`${visit}`;
   const neighbour = await looks`sudo ./by-hand exec $BOX ${from}`;
   same("it answers at your port, and to its neighbour", { outside, neighbour });
@@ -244,15 +244,19 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await part`Exec`;
   say`'nsenter' joins namespaces, and that is all. 'exec' joins the limits, and ties the hands.`;
   await looks`PID=$(sudo cat $BOX/pid); echo $PID`;
-  const first = await looks`sudo ${rights.replace("self", "$PID")}`;
+  const first = await looks`${rights.replace("self", "$PID")}`;
   const mine = `sudo nsenter --target "$PID" --mount --uts --ipc --net --pid ${shell}`;
   const nsenter = await enter({ changes: "a root shell in the container, with its hands free" })`
     ${mine}
     ${rights}
   `;
   const exec = await looks`sudo ./by-hand exec $BOX ${rights}`;
-  differ("with nsenter root may do all", { nsenter: nsenter(rights), exec });
-  same("with exec as much as process 1", { exec, "process 1": first });
+  const lines = ({ stdout }: { stdout: string }) => stdout.trim().split("\n");
+  differ("with nsenter root may do all", {
+    nsenter: nsenter(rights).split("\n").filter(Boolean),
+    exec: lines(exec),
+  });
+  same("with exec as much as process 1", { exec: lines(exec), "process 1": lines(first) });
   say`"Seccomp: 2" says that there is a filter, not what it refuses. So try: these calls, with arguments that
     nothing can be done with (-1), as root out here and in the container.`;
   await $`cat > calls <<'END'
