@@ -154,9 +154,10 @@ async function contents(path: string, ...flags: string[]): Promise<Contents> {
 
   const times = new Map<string, number>();
   let session = 0;
-  const blocks = stdout.matchAll(
-    /^(# ── .*)|^(?!command -v sudo)([^#\n].*?)(?: <<'INSIDE'\n([^]*?)INSIDE)?$/gm,
-  );
+  // Of a line that goes on below, as a here-document does, its first one is shown as soon as the rest.
+  const blocks = stdout
+    .replace(/( <<'END')\n[^]*?\nEND$/gm, "$1")
+    .matchAll(/^(# ── .*)|^(?!command -v sudo)([^#\n].*?)(?: <<'INSIDE'\n([^]*?)INSIDE)?$/gm);
   for (const [, part, line = "", inside = ""] of blocks) {
     const asked = questions.length;
     if (part || inside || /\bsudo\b/.test(line))
