@@ -3,7 +3,7 @@
  *
  * @see proc(5), proc_pid_status(5), proc_pid_mountinfo(5), capabilities(7), cgroups(7)
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { identity, namespaces, parseMounts, parseNamespaces, type Mount } from "./kernel.ts";
 import type { LineOptions, Session, Verbs } from "./verbs.ts";
 
@@ -95,7 +95,29 @@ export function recorded() {
   const file = readFileSync(new URL("docker.txt", import.meta.url), "utf8");
   const [about = "", links = "", ...text] = file.split("\n\n");
   const machine = { root: links.split("\n", 1)[0]!, shared: Object.values(parseNamespaces(links)) };
-  return { about, machine, text: text.join("\n") };
+  const list = (name: string) => new RegExp(`^${name}: (.*)`, "m").exec(links)![1]!.split(" ");
+  const [hides, protects] = [list("hides"), list("makes read-only")];
+  return { about, machine, text: text.join("\n"), hides, protects };
+}
+
+/** The rows of what was recorded, on this machine: of what Docker covers, each kernel has some. */
+function recordedRows(): Row[] {
+  const { machine, text, hides, protects } = recorded();
+  const here = (paths: string[], place: RegExp) =>
+    paths
+      .filter((path) => existsSync(path))
+      .map((path) => path.replace(place, ""))
+      .sort()
+      .join(" ");
+  const covered = new Map([
+    ["read-only in /proc", here(protects, /^\/proc\//)],
+    ["hidden", here(hides, /^\//)],
+  ]);
+  return rowsOf(text, machine).map(([chapter, what, value]) => [
+    chapter,
+    what,
+    covered.get(what) ?? value,
+  ]);
 }
 
 /**
@@ -109,7 +131,7 @@ export async function tellFacts(
   other: Other | undefined,
   ...[line, first = "cd /proc/1", ...last]: Parameters<Verbs["beside"]>
 ) {
-  const [docker, title] = [recorded(), other?.title ?? "Docker"];
+  const [{ about }, title] = [recorded(), other?.title ?? "Docker"];
   const machine = { root: identity("/"), shared: Object.values(namespaces()) };
   const rows = (session: Session) => rowsOf(looks.map((look) => session(look)).join("\n"), machine);
   await part`Spot the difference`;
@@ -121,11 +143,11 @@ export async function tellFacts(
   const yours = await enter(options)`${[line, first, ...looks, ...last].join("\n")}`;
   const theirs =
     other && (await enter(other.options)`${[other.line, "cd /proc/1", ...looks].join("\n")}`);
-  const dockers = theirs ? rows(theirs) : rowsOf(docker.text, docker.machine);
+  const dockers = theirs ? rows(theirs) : recordedRows();
   const compared = compare(rows(yours), dockers);
   table(["", "first process", "yours", `${title}'s`], ...compared);
   await other?.end?.();
-  say`= marks what is equal; a number is the chapter that a row is from. ${other ? "" : `(Docker's column was recorded: ${docker.about}. With '--rootfs docker:IMAGE' it is read here and now.)`}
+  say`= marks what is equal; a number is the chapter that a row is from. ${other ? "" : `(Docker's column was recorded: ${about}. With '--rootfs docker:IMAGE' it is read here and now.)`}
     Docker's versions differ in what they hide, and Podman differs in some of its defaults.`;
   return compared.at(-1)![2]?.replaceAll("*", "");
 }

@@ -35,9 +35,11 @@ function recordFacts() {
   try {
     const pid = sh(`docker inspect --format '{{.State.Pid}}' ${name}`);
     const typed = ["cd /proc/1", ...looks].join("\n");
+    const covers =
+      'hides: {{join .HostConfig.MaskedPaths " "}}{{"\\n"}}makes read-only: {{join .HostConfig.ReadonlyPaths " "}}';
     const text = [
       about(limits),
-      sh("stat -c %d:%i /; ls -l /proc/self/ns"),
+      sh(`stat -c %d:%i /; ls -l /proc/self/ns; docker inspect --format '${covers}' ${name}`),
       sh(`nsenter --target ${pid} --uts --mount --ipc --net --pid sh 2>&1`, typed),
     ];
     console.log(text.join("\n\n"));
