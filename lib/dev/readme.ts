@@ -2,7 +2,7 @@
  * Writes the chapters into the README: what they tell, what their lines print here, and the table of
  * contents. A section that differs in numbers and dates only stays as it is.
  *
- * @run npm run readme (as root, on Debian 12)
+ * @run npm run readme (as root, on Debian 12), or for some chapters alone: npm run readme 05 06
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -223,7 +223,13 @@ export function cutAs(section: string, told: string): Block[] {
 async function write(): Promise<string> {
   const sections = readSections();
   const written: string[] = [];
+  const wanted = process.argv.slice(2);
   for (const [name, path] of chapters) {
+    const isWanted = wanted.length === 0 || wanted.some((each) => name.startsWith(each));
+    if (!isWanted && sections.has(name)) {
+      written.push(`<!-- ${name} -->\n\n${sections.get(name)}\n\n<!-- /${name} -->`);
+      continue;
+    }
     const told = await sectionOf(name, await run(path));
     const old = sections.get(name);
     const same =
