@@ -85,10 +85,10 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     in your network, and then joins that namespace. Docker has the same, 'docker-proxy', besides its rules.`;
   await $`cat >> by-hand <<'END'
     limit() { # chapter 6
-      [ -e $TOP/cgroup.procs ] || { echo '(No limits: only cgroups of version 2 have them.)' >&2; return; }
+      GROUP=$TOP/by-hand.$NAME; [ -e $TOP/cgroup.procs ] && mkdir "$GROUP" 2> /dev/null || {
+        GROUP=''; echo '(No limits: they take root, and cgroups of version 2 alone.)' >&2; return; }
       for IT in cpu memory pids; do grep -qw $IT $TOP/cgroup.subtree_control || {
         echo "-$IT" >> controllers; echo "+$IT" > $TOP/cgroup.subtree_control; } || :; done
-      GROUP=$TOP/by-hand.$NAME; mkdir "$GROUP"
       for IT in "memory.max $MEMORY" 'pids.max 100' 'cpu.max 50000 100000'; do
         echo "\${IT#* }" > "$GROUP/\${IT%% *}" || echo "(No limit: $IT)" >&2; done
     }
@@ -112,7 +112,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     plugs in the cable.`;
   await $`cat >> by-hand <<'END'
     start() { # chapters 2 and 3; and two pipes into one log
-      { { nsenter --net=\${NET:-/proc/self/ns/net} unshare \${ADDRESS:+--net} --mount --uts --ipc --pid \
+      { { \${NET:+nsenter --net=$NET} unshare \${ADDRESS:+--net} --mount --uts --ipc --pid \
           bash -c '"$@"; exit $?' - setpriv --pdeathsig KILL ./by-hand inside "$@" 2>&3 3>&- | cat 3>&-
         } 3>&1 >> "$NAME/log" | cat; } >> "$NAME/log" || S=$?
       [ ! -s "$NAME/door" ] || kill -- "-$(cat "$NAME/door")" || :
@@ -129,14 +129,16 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     before, the process joins its group, and makes that the top of a cgroup namespace.`;
   await $`cat >> by-hand <<'END'
       mount -t overlay overlay -o "lowerdir=$LAYERS,upperdir=$NAME/upper,workdir=$NAME/work" "$NAME/merged"
-      cd "$NAME"; cat /etc/resolv.conf > resolv.conf || :; echo "$NAME" | tee hostname > /proc/sys/kernel/hostname
+      cd "$NAME"; cat /etc/resolv.conf > resolv.conf || :; echo "$NAME" > hostname; hostname "$NAME"
       printf '%s\t%s\n' 127.0.0.1 localhost \${ADDRESS:+"$ADDRESS" "$NAME"} > hosts
       cd merged; mkdir -p proc sys dev etc; touch .dockerenv; SAFE=nosuid,nodev,noexec
       mount -t proc -o $SAFE proc proc; mount -t sysfs -o ro,$SAFE sysfs sys
       mount -t tmpfs -o nosuid,strictatime,mode=755,size=64m tmpfs dev; mkdir dev/{pts,shm,mqueue}
-      mount -t devpts -o nosuid,noexec,newinstance,ptmxmode=666,mode=620,gid=5 devpts dev/pts
+      mount -t devpts -o nosuid,noexec,newinstance,ptmxmode=666,mode=620,gid=5 devpts dev/pts 2> /dev/null ||
+        mount -t devpts -o nosuid,noexec,newinstance,ptmxmode=666,mode=620 devpts dev/pts # rootless: no group 5
       mount -t mqueue -o $SAFE mqueue dev/mqueue; mount -t tmpfs -o $SAFE,size=64m shm dev/shm
-      for IT in 'null c 1 3' 'zero c 1 5' 'full c 1 7' 'random c 1 8' 'urandom c 1 9' 'tty c 5 0'; do mknod -m 666 dev/$IT; done
+      for IT in 'null c 1 3' 'zero c 1 5' 'full c 1 7' 'random c 1 8' 'urandom c 1 9' 'tty c 5 0'; do
+        mknod -m 666 dev/$IT 2> /dev/null || { touch "dev/\${IT% c*}"; mount --bind "/dev/\${IT% c*}" "dev/\${IT% c*}"; }; done
       for IT in pts/ptmx:ptmx /proc/{kcore:core,self/fd:fd,self/fd/0:stdin,self/fd/1:stdout,self/fd/2:stderr}; do
         ln -s \${IT/:/ dev/}; done
       for IT in etc/{resolv.conf,hostname,hosts}; do [ ! -L $IT ] || unlink $IT; touch $IT; mount --bind ../\${IT#*/} $IT; done
@@ -267,11 +269,13 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   const theirs = refusedIn(recordedCalls().text);
   const ours = refusedIn(tied.stdout);
   same("refused is what Docker refuses", { Docker: theirs, ours });
-  const often = (text: string) => String(refusedIn(text).length || "");
+  const often = (text: string) => (text ? String(refusedIn(text).length) : undefined);
   table(
     ["system calls", "out here", "in yours", "in Docker's"],
     ["refused", often(free.stdout), often(tied.stdout), String(theirs.length)],
   );
+  say`Now the table. Limits take cgroups of version 2. With --rootless three rows differ: that one, the user ids, and
+    /dev, since only the machine's root makes devices, so yours are mounted.`;
   await beside(mine);
 
   await part`Logs, stop, rm`;
@@ -287,4 +291,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     log: log.stdout.trim().split("\n").at(-1),
   });
   await box`ls -d 10.* bridge; sudo ./by-hand rm --all; ls`;
+  say`Copy 'by-hand' before it goes with this directory. **What Docker does besides:** it keeps layers for many images, and
+    counts who uses them (docs.docker.com, "overlay2"); it starts a container again when it ends (restart policies);
+    it has AppArmor or SELinux look at each file that is opened (apparmor(7), selinux(8)); it lets a BPF program decide
+    on devices (the kernel's admin-guide/cgroup-v2, "Device controller"); it runs 32-bit programs, and routes to the Internet,
+    as in chapter 7.`;
 }
