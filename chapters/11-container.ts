@@ -293,7 +293,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await box`ls -d 10.* bridge; sudo ./by-hand rm --all; ls`;
   say`Copy 'by-hand' before it goes with this directory. **What Docker does besides:** it keeps layers for many images, and
     counts who uses them (docs.docker.com, "overlay2"); it starts a container again when it ends (restart policies);
-    it has AppArmor or SELinux look at each file that is opened (apparmor(7), selinux(8)); it lets a BPF program decide
+    it has AppArmor or SELinux look at each file that is opened (the kernel's admin-guide/LSM); it lets a BPF program decide
     on devices (the kernel's admin-guide/cgroup-v2, "Device controller"); it runs 32-bit programs, and routes to the Internet,
     as in chapter 7.`;
 }
