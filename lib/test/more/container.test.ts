@@ -1,0 +1,233 @@
+/**
+ * Chapter 11's script, as the reader keeps it: its verbs, and what it says when it cannot; each step left
+ * out, which the table must show; and the same beside a live Docker.
+ */
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { dirname, join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { calls, refusedIn } from "../../calls.ts";
+import { looks, rowsOf } from "../../facts.ts";
+import { identity, namespaces } from "../../kernel.ts";
+import { limits } from "../../options/engine.ts";
+import {
+  file,
+  leavesNothing,
+  missingTools,
+  mode,
+  run,
+  succeeds,
+  temporary,
+  toldToItsEnd,
+  tsx,
+  whyNot,
+} from "../testing.ts";
+
+const path = file("chapters/11-container.ts");
+const skip =
+  (mode !== "root" && "needs root") || (await whyNot(path)) || missingTools("perl", "uname");
+const unified = existsSync("/sys/fs/cgroup/cgroup.controllers");
+
+/** A directory with the script and two layers. */
+let home: string;
+let script: string;
+
+/** Writes the script, or what becomes of it. */
+function write(text = script) {
+  writeFileSync(join(home, "by-hand"), text, { mode: 0o755 });
+}
+
+/** Runs a verb; what it says of limits that cannot be set is left out. */
+function byHand(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(join(home, "by-hand"), args, { encoding: "utf8" });
+  return { status, stdout, stderr: stderr.replace(/^\(No limits.*\n/m, "") };
+}
+
+/** Starts a container; returns its name. */
+function start(...args: string[]) {
+  const { status, stdout, stderr } = byHand("run", ...args);
+  assert.deepEqual([status, stderr], [0, ""]);
+  return stdout.trim();
+}
+
+const says = (...args: string[]) => byHand(...args).stdout.trim();
+const sh = (line: string, input?: string) =>
+  execFileSync("bash", ["-c", line], { encoding: "utf8", input, cwd: home }).trim();
+
+/** The rows of the table, by their titles. */
+function rows(pid: string, join = "--mount") {
+  const typed = ["cd /proc/1", ...looks].join("\n");
+  const line = `nsenter --target ${pid} ${join} --uts --ipc --net --pid bash 2>&1`;
+  const machine = { root: identity("/"), shared: Object.values(namespaces()) };
+  const list = rowsOf(sh(line, typed), machine);
+  return new Map(list.map(([, what, value]) => [what, value]));
+}
+
+/** The titles of those that differ. */
+const unequal = (one: Map<string, unknown>, other: Map<string, unknown>) =>
+  [...one.keys()].filter((what) => one.get(what) !== other.get(what));
+
+describe("by-hand", { skip }, () => {
+  before(async () => {
+    home = temporary("by-hand");
+    const printed = toldToItsEnd(await run(tsx(path, "--print"))).stdout;
+    const parts = printed.matchAll(/^cat >>? by-hand <<'END'\n([^]*?)^END$/gm);
+    script = [...parts].map(([, text]) => text).join("");
+    write();
+    writeFileSync(join(home, "lock"), "");
+    for (const layer of ["base", "app"]) mkdirSync(join(home, layer));
+    const programs = "bash cat grep ls nsenter perl sleep stat tr uname";
+    sh(`for P in $(type -P ${programs}); do echo $P; ldd $P | grep -o '/[^ ]*'; done | sort -u |
+        xargs cp --parents --target-directory=base; echo app > app/greeting`);
+  });
+  after(() => {
+    write();
+    byHand("rm", "--all");
+    rmSync(dirname(home), { recursive: true });
+  });
+
+  test("is what shellcheck approves of", { skip: missingTools("shellcheck") }, () => {
+    assert.equal(spawnSync("shellcheck", [join(home, "by-hand")], { encoding: "utf8" }).stdout, "");
+  });
+
+  test("runs several, each with an address; exec, ps, logs, stop and rm leave nothing", () =>
+    leavesNothing(async () => {
+      const hello = 'print "hello\\n"; $| = 1; $SIG{TERM} = sub { exit 5 }; sleep 1 while 1';
+      const names = [start("app:base", "sleep", "1d"), start("app:base", "--perl", hello)];
+      const [one = "", two = ""] = names;
+      const list = () =>
+        says("ps")
+          .split("\n")
+          .sort()
+          .map((line) => line.split(" ").slice(0, 3));
+      const expected = (states: string[]) =>
+        names.map((name, at) => [name, `10.0.9.${at + 2}`, states[at]]).sort();
+      assert.deepEqual(list(), expected(["runs", "runs"]));
+      assert.equal(byHand("exec", one, "bash", "-c", "exit 7").status, 7);
+      assert.equal(says("exec", one, "cat", "/greeting"), "app");
+      const rights = ["grep", "-E", "^(Cap|Seccomp:)", "/proc/self/status"];
+      assert.equal(
+        says("exec", one, ...rights),
+        says("exec", one, ...rights.with(3, "/proc/1/status")),
+      );
+      byHand("stop", "-t", "1", one);
+      byHand("stop", two);
+      assert.deepEqual(list(), expected(["137", "5"]));
+      assert.equal(says("logs", two), "hello");
+      byHand("rm", one);
+      byHand("rm", two);
+      assert.deepEqual(readdirSync(home).sort(), ["app", "base", "by-hand", "lock"]);
+    }));
+
+  test("says what does not work, and leaves nothing", () =>
+    leavesNothing(async () => {
+      const server = createServer().listen(0, "127.0.0.1");
+      await new Promise((resolve) => server.once("listening", resolve));
+      const { port } = server.address() as { port: number };
+      const sleep = ["sleep", "1d"];
+      for (const [args, message] of [
+        [["run", "app:base", "no-such"], /^by-hand: no-such: No such file or directory\n$/],
+        [["run", "app:none", ...sleep], /^by-hand: there is no layer none\n$/],
+        [["run", "-p", `${port}:80`, "app:base", ...sleep], /^by-hand: port \d+: Address already/],
+        [["run", "--net", "none", "app:base", ...sleep], /^by-hand: none does not run/],
+        [["run", "app:base"], /^by-hand: run takes layers and a program/],
+        [["exec", "none", "ls"], /^by-hand: there is no container none\n$/],
+        [["rm", "../app"], /^by-hand: there is no container/],
+      ] as [string[], RegExp][]) {
+        const { status, stderr, stdout } = byHand(...args);
+        assert.ok(status && !stdout, args.join(" "));
+        assert.match(stderr, message);
+        assert.deepEqual(
+          readdirSync(home).filter((name) => /^[0-9a-f]{12}$|^10|bridge/.test(name)),
+          [],
+        );
+      }
+      server.close();
+    }));
+
+  /** Of the table's rows those that a step of the script makes; and the step done wrong. */
+  const mutations: Record<string, [RegExp, string]> = {
+    "namespaces of its own": [/--ipc /, ""],
+    "mounted as /": [/(?=become \. )/, 'mount -o remount,bind,ro "$PWD"; '],
+    "whoever joins gets": [
+      /call \$pivot, \$here, \$here; call \$umount, \$here, 2;/,
+      'chroot ".";',
+    ],
+    "network interfaces": [/eth0/g, "eth1"],
+    "mounted in /etc": [/(etc\/\{.*?),hosts/, "$1"],
+    capabilities: [/0xA80425FB/, "0xA80425FF"],
+    "seccomp, filters": [/call \$prctl, 22, 2, pack.*;/, ""],
+    "no new privileges": [/(?=0xA80425FB)/, "call $prctl, 38, 1, 0, 0, 0; "],
+    "read-only in /proc": [/(proc\/\{bus,fs,irq),sys/, "$1"],
+    hidden: [/keys,/, ""],
+    "/proc, /sys, /dev": [/-o ro,\$SAFE sysfs/, "-o $SAFE sysfs"],
+    "in /dev": [/'full c 1 7' /, ""],
+    variables: [/(?=HOME=\/root)/, "LC_BY_HAND= "],
+    "open files": [/call 436, .*?, 4;/, ""],
+    ...(unified ? { "memory, processes, cpu": [/pids.max 100/, "pids.max 99"] } : {}),
+  };
+
+  test("each step that is left out makes its row of the table unequal, and no other", async (t) => {
+    const look = (join?: string) => {
+      const name = start("app:base", "sleep", "1d");
+      try {
+        return rows(sh(`cat ${name}/pid`), join);
+      } finally {
+        byHand("rm", name);
+      }
+    };
+    const right = look();
+    for (const [row, [step, instead]] of Object.entries(mutations))
+      await t.test(row, () => {
+        const wrong = script.replace(step, instead);
+        assert.notEqual(wrong, script);
+        write(wrong);
+        try {
+          const join = row === "whoever joins gets" ? "--mount --root --wd" : undefined;
+          assert.deepEqual(unequal(right, look(join)), [row]);
+        } finally {
+          write();
+        }
+      });
+    // What the script leaves as it is, or could not be joined without.
+    const others = ["its /", "its number, for itself", "user ids"];
+    const missing = [...right.keys()].filter((row) => !(row in mutations) && !others.includes(row));
+    assert.deepEqual(missing, unified ? [] : ["memory, processes, cpu"]);
+  });
+
+  const noDocker =
+    missingTools("docker") || (!succeeds("docker", "version") && "Docker does not run");
+  test(
+    "stands beside a live Docker: its rows, and what it answers to calls",
+    { skip: noDocker },
+    () => {
+      const image = `by-hand-test-${process.pid}`;
+      sh(`tar -C base -c . | docker import - ${image}`);
+      const theirs = sh(`docker run --detach --network none ${limits} ${image} sleep 1d`);
+      const ours = start("app:base", "sleep", "1d");
+      try {
+        const pid = sh(`docker inspect --format '{{.State.Pid}}' ${theirs}`);
+        // Without a bridge it has no cable; and by default no cgroup namespace before version 2.
+        const may = [
+          "network interfaces",
+          ...(unified ? [] : ["namespaces of its own", "memory, processes, cpu"]),
+        ];
+        const differ = unequal(rows(sh(`cat ${ours}/pid`)), rows(pid));
+        assert.deepEqual(
+          differ.filter((row) => !may.includes(row)),
+          [],
+        );
+        const answers = says("exec", ours, "--perl", calls);
+        assert.ok(refusedIn(answers).length > 50);
+        const version = sh("docker version --format '{{.Server.Version}}'");
+        if (version.startsWith("20.10."))
+          assert.equal(answers, sh(`docker exec --interactive ${theirs} perl -`, calls));
+      } finally {
+        byHand("rm", ours);
+        sh(`docker rm --force ${theirs}; docker rmi ${image}`);
+      }
+    },
+  );
+});
