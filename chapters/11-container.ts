@@ -76,7 +76,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       limit; [ "$POD" ] || address; [ ! "$PORT" ] || publish
       export NAME GROUP ADDRESS LAYERS=$1 NET=\${POD:+/proc/$PID/ns/net}; shift
       setsid ./by-hand start "$@" < /dev/null &> /dev/null & echo $! > "$NAME/starter"; disown
-      ERROR=$(timeout 60 cat "$NAME/ready"); [ -s "$NAME/pid" ] || ERROR=$(cat "$NAME/log")
+      ERROR=$(timeout 300 cat "$NAME/ready"); [ -s "$NAME/pid" ] || ERROR=$(cat "$NAME/log")
       [ ! "$ERROR" ] || fail "$ERROR"; trap - EXIT; echo "$NAME"
     }
     END`;
