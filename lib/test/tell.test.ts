@@ -103,6 +103,19 @@ test("$`` shows a line as it stands, has it agreed to, runs it, and shows what i
   ]);
 });
 
+test("$`` takes a line that goes on below, without the indentation of the source, and \\${", async () => {
+  const { verbs, told } = teller();
+  await verbs.$`cat > it <<'END'
+    one \${TWO}
+      three\n
+    END`;
+  assert.deepEqual(told[0], [
+    "line",
+    ["cat > it <<'END'", "one ${TWO}", String.raw`  three\n`, "END"].join("\n"),
+    false,
+  ]);
+});
+
 test("$`` throws what a line ended with if it fails, unless that is meant", async () => {
   const { verbs, told } = teller("why\n", 3);
   await assert.rejects(verbs.$`false`, { exitCode: 3 });
