@@ -198,15 +198,16 @@ function elsewhere(directory: string): string {
   return process.pid === 1 ? "" : `Another terminal will do, too: the directory is ${directory}. `;
 }
 
-/** How often the watcher looks, at most: milliseconds, and as a share of its time. */
+/** How long the watcher rests: at least, and at most, in milliseconds; and as a multiple of a look. */
 const interval = 500;
+const patience = 5000;
 const share = 60;
 
 /**
  * Looks at the kernel now and then, and prints each criterion as it is met.
  *
- * It looks when something has happened only; and however slow that is here, it
- * rests sixty times as long, so that it takes less than 2 % of a core.
+ * It looks when something has happened only, and rests sixty times as long, so that it takes less
+ * than 2 % of a core; but no reader waits longer than five seconds, however slow the machine is.
  */
 export function watch(challenge: Challenge, { look, pulse }: ReturnType<typeof openWorld>) {
   let best: (true | string)[] = [];
@@ -247,7 +248,7 @@ export function watch(challenge: Challenge, { look, pulse }: ReturnType<typeof o
     const { user, system } = process.cpuUsage(used);
     used = process.cpuUsage();
     const took = Math.max(performance.now() - start, (user + system) / 1000);
-    timer = setTimeout(tick, Math.max(interval, share * took));
+    timer = setTimeout(tick, Math.min(patience, Math.max(interval, share * took)));
     timer.unref();
   }
 
