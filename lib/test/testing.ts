@@ -381,7 +381,7 @@ export const shellcheckExclusions = "SC2016,SC2024,SC2046,SC2086,SC2103,SC2129,S
 export function meantToFail(path: string): RegExp[] {
   const marked = /nothrow: true,?\s*\}\)`\s*([^`\n]+)/g;
   return [...readFileSync(path, "utf8").matchAll(marked)].map(([, line = ""]) => {
-    const parts = line.trim().split(/\$\{\w+\}/);
+    const parts = line.trim().split(/\$\{[^}]*\}/);
     return new RegExp(`^${parts.map((part) => part.replace(/\W/g, "\\$&")).join(".*")}$`);
   });
 }
