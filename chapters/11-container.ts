@@ -189,7 +189,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     logs() { known "$@"; cat "$1/log"; }
     all() { find . -mindepth 2 -maxdepth 2 -name ready | cut -d / -f 2; }
     ps() { for NAME in $(all); do echo "$NAME" "$(find . -lname "$NAME" -printf %f)" \
-      "$(cat "$NAME/status" 2> /dev/null || echo runs)" "$(head -n 1 "$NAME/program")"; done; }
+      "$(cat "$NAME/status" 2> /dev/null || echo runs)" "$(head -n 1 "$NAME/program")"; done | sort -k 2; }
     ended() { timeout 9 sh -c "until [ -e $1/status ]; do sleep .1; done"; }
     stop() {
       T=10; [ "$1" != -t ] || { T=$2; shift 2; }; known "$@"; ! runs "$1" || { kill "$PID"
@@ -280,7 +280,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await part`Logs, stop, rm`;
   say`'docker stop' sends TERM, and KILL after ten seconds; here after two. Process 1 gets no TERM that it does not
     handle: so the server ends by itself, and 'sleep' is killed (137).`;
-  await box`time sudo ./by-hand stop $WEB; time sudo ./by-hand stop -t 2 $BOX`;
+  await box`sudo ./by-hand stop $WEB; sudo ./by-hand stop -t 2 $BOX`;
   const log = await looks`sudo ./by-hand logs $WEB`;
   const ends = await looks`sudo ./by-hand ps`;
   const ended = (name: RegExp) => name.exec(ends.stdout)?.[1];

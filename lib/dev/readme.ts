@@ -166,6 +166,8 @@ const varying: [RegExp, string][] = [
   // Of ps: a process's state, or how much of a processor it has used.
   [/\? +[A-Z][\w<+]* +TIME/g, "? TIME"],
   [/ \d+ +TIME +\?/g, " TIME ?"],
+  // A container's name.
+  [/\b(?=[a-f]*\d)[0-9a-f]{12}\b/g, "CONTAINER"],
   // Of ls: blocks in use, and links to a file.
   [/\btotal \d+/g, "total"],
   [/([-bcdl][-rwxstST]{9}) +\d+/g, "$1"],

@@ -101,6 +101,8 @@ async function paste(blocks: Block[]): Promise<string[]> {
         if (
           complaint.test(line) &&
           !listed.test(line) &&
+          // What is pasted is on the screen, too.
+          !lines.some((pasted) => line.includes(pasted)) &&
           !meant.some((words) => line.includes(words))
         )
           complaints.push(`${lines.join("; ")}: ${line}`);
