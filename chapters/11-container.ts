@@ -157,7 +157,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       cd "$NAME/merged"; [ ! "$GROUP" ] || mount -t cgroup2 -o ro,nosuid,nodev,noexec cgroup sys/fs/cgroup; become . "$@"
     }
     become() { # chapters 5 and 9
-      exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOSTNAME="$NAME" HOME=/root perl -e '
+      export -n $(compgen -e)
+      export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOSTNAME="$NAME" HOME=/root; exec perl -e '
         ($pivot, $umount, $prctl, $setns, $setsid, $arch, $clone, $refused) = qx(uname -m) =~ /x86_64/
           ? (155, 166, 157, 308, 112, 0xC000003E, 56, "103 134 136 139 153 155 156 163-185 212 227 236-239 246 248-250
             256 272 279 298 300 303 304 308 310-313 320 321 323 329-331 335-423")
@@ -170,7 +171,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
           ($from, $to) = split "-"; add 53,0,2,$from; add 37,1,0,$to || $from; add 6,0,0,0x50001 }
         add 21,1,0,435; add 37,0,1,449; add 6,0,0,0x50026;
         add 21,0,3,$clone; add 32,0,0,16; add 69,0,1,0x7E020000; add 6,0,0,0x50001; add 6,0,0,0x7FFF0000;
-        $here = shift; $) = "0 0"; open ERROR, ">&STDERR"; call 436, 3, 0xFFFFFFFF, 4;
+        $here = shift; delete @ENV{qw(_ SHLVL)}; $) = "0 0"; open ERROR, ">&STDERR"; call 436, 3, 0xFFFFFFFF, 4;
         if ($here ne ".") { call $setns, call(434, $here + 0, 0), 0x6E020000 }
         else { call $pivot, $here, $here; call $umount, $here, 2; call $setsid; open STDERR, ">&3" }
         chdir "/"; call $prctl, 22, 2, pack "Sx6P", length($filter) / 8, $filter;
