@@ -157,7 +157,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       cd "$NAME/merged"; [ ! "$GROUP" ] || mount -t cgroup2 -o ro,nosuid,nodev,noexec cgroup sys/fs/cgroup; become . "$@"
     }
     become() { # chapters 5 and 9
-      for IT in $(compgen -e); do export -n "$IT"; done
+      for IT in $(compgen -e); do export -n "\${IT?}"; done
       export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOSTNAME="$NAME" HOME=/root; exec perl -e '
         ($pivot, $umount, $prctl, $setns, $setsid, $arch, $clone, $refused) = qx(uname -m) =~ /x86_64/
           ? (155, 166, 157, 308, 112, 0xC000003E, 56, "103 134 136 139 153 155 156 163-185 212 227 236-239 246 248-250
