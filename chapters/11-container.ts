@@ -228,7 +228,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   const neighbour = await looks`sudo ./by-hand exec $BOX ${from}`;
   same("it answers at your port, and to its neighbour", { outside, neighbour });
   say`A **pod** is containers in one network. There the server is at 127.0.0.1, too.`;
-  await box`POD=$(sudo ./by-hand run --net $WEB app:base sleep 1d); sudo ls -l $(for NAME in $WEB $POD $BOX; do echo /proc/$(cat $NAME/pid)/ns/net; done)`;
+  await box`POD=$(sudo ./by-hand run --net $WEB app:base sleep 1d); for NAME in $WEB $POD $BOX; do sudo ls -l /proc/$(cat $NAME/pid)/ns/net; done`;
   const pod = await looks`sudo ./by-hand exec $POD ${from.replace("0x0A000902", "0x7F000001")}`;
   const alone = await $({
     changes: "nothing, it only looks",

@@ -65,6 +65,7 @@ const unshown = [
   /^unshare --mount mount -t overlay overlay -o lowerdir=try\S+ try\/merged$/,
   /^rm -rf --one-file-system try$/,
   /^unshare --net bash -c 'set -e#012ip link set lo up; ping /,
+  /^unshare --net sh -c 'ip link add one /,
   /^perl -e '\$prctl = /,
   /^setpriv --bounding-set=-sys_admin --inh-caps=-all bash -c 'unshare --mount true /,
   /^unshare --mount --net --pid --fork --mount-proc bash -c 'mount -t sysfs sysfs \/sys /,
@@ -86,7 +87,7 @@ function loggedFor(line: string): RegExp[] {
 
 function loggedForOne(rest: string): RegExp {
   // Without what is the shell's own, outside of quotes.
-  const command = rest.replace(/( &?> [^'"]*|\) \|\| .*|\))$/, "").replace(/;[^'"]*$/, "");
+  const command = rest.replace(/( &?> [^'"]*|\) \|\| .*|\))$/, "").replace(/(;| \|) [^'"]*$/, "");
   const words = command.replace(/\$\([^)]*\)|\$[\w!]+|["'(){}$,]/g, " ").match(/\S+/g) ?? [];
   return new RegExp(`^${words.map((word) => word.replace(/\W/g, "\\$&")).join(".*")}`);
 }
@@ -108,7 +109,7 @@ test(
           const { stdout } = toldToItsEnd(await run(command, { tmp }));
           const entries = stdout.match(/^logged: .*$/gm) ?? [];
           const commands = entries.map(
-            (entry) => / ; COMMAND=\/\S*?([^/ ]+( .*)?)$/.exec(entry)?.[1] ?? entry,
+            (entry) => / ; COMMAND=(?:\/\S*?)?((?:\.\/)?[^/ ]+( .*)?)$/.exec(entry)?.[1] ?? entry,
           );
           for (const entry of entries) assert.doesNotMatch(entry, / ; ENV=/);
           // A line's loop has its command more than once.
@@ -118,7 +119,7 @@ test(
             else if (!last?.test(command))
               assert.ok(
                 unshown.some((pattern) => pattern.test(command)),
-                command,
+                `${command}, and not ${shown[0]}`,
               );
           assert.deepEqual(shown, []);
         }),
