@@ -608,7 +608,8 @@ function sample(): { way: Way; contents: Contents; points: Point[] }[] {
   if (!shares)
     return ways.map((way, row) => {
       const contents = ended[0]!;
-      const points = way.points(contents);
+      // Without the probes: this chapter has none whose end would be its own.
+      const points = way.points(contents).slice(1);
       return { way, contents, points: [points[(row * 7 + 3) % points.length]!] };
     });
   let place = share - 1;
