@@ -44,7 +44,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   `;
   const [Docker] = /CapEff:.*\n/.exec(recorded().text) ?? [];
   const [its] = /CapEff:.*/.exec(naive(rights)) ?? [];
-  differ("root in there has rights that Docker's has not", { its, Docker });
+  differ("root in there has rights that Docker's lacks", { its, Docker });
 
   await part`One script`;
   say`Each container will be a directory beside 'by-hand', and in there a fifo called 'ready'. It runs if the
@@ -182,6 +182,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
         exec @ARGV; print ERROR "$ARGV[0]: $!\n"; exit 127' "$@"
     }
     END`;
+  say`The other verbs are short: 'exec' joins a container, 'stop' asks it to end, and 'rm' removes what is left of
+    it. After the last one the bridge goes, too, and so do the controllers that were handed down.`;
   await $`cat >> by-hand <<'END'
     enter() {
       known "$1"; runs "$1" || fail "$1 does not run"; NAME=$1; shift
@@ -212,7 +214,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await $`chmod +x by-hand; ./by-hand`;
 
   await part`Run`;
-  say`A web server in one line of Perl, and a program that sleeps. First find a port that is free.`;
+  say`A web server in three lines of Perl, and a program that sleeps. First find a port that is free.`;
   await $`PORT=$(perl -MIO::Socket -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'); echo $PORT`;
   await $`cat > serve <<'END'
     $| = 1; $SIG{TERM} = sub { print "was asked to end\n"; exit };
@@ -234,7 +236,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     changes: "nothing, it only looks",
     nothrow: true,
   })`sudo ./by-hand exec $BOX ${from.replace("0x0A000902", "0x7F000001")}`;
-  differ("in the others' it is not", { pod, alone: alone.stderr });
+  differ("in another container it is not", { pod, alone: alone.stderr });
   say`And what does not work says so, and leaves nothing.`;
   const count = () => looks`sudo ./by-hand ps | wc -l`;
   const before = await count();
