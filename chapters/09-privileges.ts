@@ -72,7 +72,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   say`There it may mount, for in what belongs to that namespace all of them count. And 'swappiness' is as open
     as before, for it is a file of root's. Capabilities alone do not tie root's hands.`;
 
-  await part`System calls, and programs that make root of anyone`;
+  await part`System calls, and programs that make you root`;
   say`A **seccomp filter** is a little program that the kernel runs before each system call. This one loads
     the architecture (32,0,0,4), as each has its own numbers, and kills (6) unless it is $arch; loads the
     number (32,0,0,0), and has unshare's fail with error 1; all others are allowed. 'perl' hands it to

@@ -7,10 +7,10 @@
  * Every step of a container you have made by hand. What is left is their order: each needs something
  * that a later one takes away. Here they become one script, 'by-hand', which you keep.
  *
- *     run ──► limits, a cable     while it is root of the machine
- *      └─► new namespaces         the cable's end, then the limits
- *           └─► layers, mounts    while the old / is there
- *                └─► pivot_root   while the kernel lets it
+ *     run ──► limits, a cable   while it is root of the machine
+ *      └─► new namespaces       the cable's end, then the limits
+ *           └─► layers, mounts  while the old / is there
+ *                └─► pivot_root while the kernel lets it
  *                     └─► filter, then capabilities, then
  *                          └─► your program
  *
