@@ -70,12 +70,8 @@ async function walk(file: string): Promise<boolean> {
   // Ctrl-C in a chapter is for the chapter.
   const ignore = () => {};
   process.on("SIGINT", ignore);
-  const { TMPDIR, BY_HAND_TOLD, TSX_DISABLE_CACHE } = process.env;
-  const { ok } = await handOver(asJob(command.map(quote).join(" ")), {
-    TMPDIR,
-    BY_HAND_TOLD,
-    TSX_DISABLE_CACHE,
-  });
+  const { TMPDIR, BY_HAND_TOLD } = process.env;
+  const { ok } = await handOver(asJob(command.map(quote).join(" ")), { TMPDIR, BY_HAND_TOLD });
   process.off("SIGINT", ignore);
   return ok;
 }

@@ -22,7 +22,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
-import { setImmediate as soon, setTimeout as sleep } from "node:timers/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify, stripVTControlCharacters } from "node:util";
 import { type IPty, spawn as spawnAtTerminal } from "@lydell/node-pty";
 import { challengeFile } from "../header.ts";
@@ -374,7 +374,7 @@ async function killLine(child: ChildProcess) {
     } catch {
       // It has just ended by itself, so wait for the next.
     }
-    await soon();
+    await sleep(1);
   }
 }
 
@@ -610,7 +610,7 @@ function sample(): { way: Way; contents: Contents; points: Point[] }[] {
       const contents = ended[0]!;
       // Without the probes: this chapter has none whose end would be its own.
       const points = way.points(contents).slice(1);
-      return { way, contents, points: [points[(row * 7 + 3) % points.length]!] };
+      return { way, contents, points: [points[(row * 5 + 3) % points.length]!] };
     });
   let place = share - 1;
   return ways

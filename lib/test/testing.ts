@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
@@ -36,9 +37,26 @@ export const stories = [
 
 // ── Commands
 
-/** The command that runs TypeScript: `node --import tsx`, and these arguments. */
+/** An option of node that runs a statement first. */
+const first = (statement: string) => [
+  "--import",
+  `data:text/javascript,${encodeURIComponent(statement)}`,
+];
+
+/**
+ * The command that runs TypeScript: `node --import tsx`, and these arguments. tsx keeps what it has
+ * compiled in the temp directory; each run has one of its own, so while tsx is loaded it is ours.
+ */
 export function tsx(...args: string[]): string[] {
-  return [process.execPath, "--import", import.meta.resolve("tsx"), ...args];
+  return [
+    process.execPath,
+    ...first(
+      `globalThis.own = process.env.TMPDIR; process.env.TMPDIR = ${JSON.stringify(tmpdir())}`,
+    ),
+    ...["--import", import.meta.resolve("tsx")],
+    ...first("process.env.TMPDIR = globalThis.own"),
+    ...args,
+  ];
 }
 
 /** The command that runs a chapter, given by its path or its number, in the mode that there is. */
@@ -76,15 +94,14 @@ let home: string | undefined;
 export function environment(tmp: string, more: NodeJS.ProcessEnv = {}) {
   const { PATH, USER } = process.env;
   const terminal = { LANG: "C.UTF-8", TERM: "xterm-256color" };
-  // In a fresh TMPDIR its cache would be of no use.
-  const tsx = { TSX_DISABLE_CACHE: "1", BY_HAND_TOLD: "/dev/null" };
+  const told = { BY_HAND_TOLD: "/dev/null" };
   return {
     PATH,
     USER,
     HOME: (home ??= temporary("home")),
     TMPDIR: tmp,
     ...terminal,
-    ...tsx,
+    ...told,
     ...more,
   };
 }

@@ -46,7 +46,7 @@ function withSudo(settings: string, tmp: string, command: string[]): string[] {
     setpriv --reuid="$reader" --regid="$reader" --clear-groups "$@" || status=$?
     if [ -e /etc/sudoers.d/log.txt ]; then sed 's/^/logged: /' /etc/sudoers.d/log.txt; fi
     exit $status`;
-  const asRoot = mode === "sudo" ? ["sudo", "-n", "--preserve-env=TMPDIR,TSX_DISABLE_CACHE"] : [];
+  const asRoot = mode === "sudo" ? ["sudo", "-n", "--preserve-env=TMPDIR"] : [];
   return [...asRoot, "unshare", "--mount", "bash", "-ec", script, "-", tmp, ...command];
 }
 
