@@ -108,9 +108,11 @@ export function openShell(directory: string, privilege: Privilege): Shell {
       const run = zx.sync({
         prefix: `trap "" INT QUIT HUP TERM; ${sudo}`,
         ...{ ...settings, cwd: "/", stdio: ["inherit", "pipe", "inherit"] },
+        detached: privilege !== "sudo",
       });
-      // Whoever presses Ctrl-C again and again does not interrupt a clean-up,
-      // but may get bash before it has set its trap.
+      // Whoever presses Ctrl-C again and again does not interrupt a clean-up: no terminal's key
+      // reaches it in a session of its own. There sudo could not ask for its password, so with
+      // sudo bash has its trap, and is started anew if it was stopped before it had set that.
       let output = run(verbatim(line));
       while (/^SIG(INT|QUIT|HUP|TERM)$/.test(output.signal ?? "")) output = run(verbatim(line));
       return output;

@@ -32,16 +32,17 @@ function inHex(address: string): string {
 // ── Plug in
 
 /** What a container's own /proc/PID/net says. */
-interface Plug {
+export interface Plug {
   interfaces: string[];
   addresses: string[];
   /** Where its default route leads, if it has one. */
   gateway?: string;
-  /** Whom it has found on its cable. */
+  /** Whom it has found on its cable, and for whom it has asked in vain. */
   neighbours: string[];
+  missed: string[];
 }
 
-function plugOf(pid: number): Plug[] {
+export function plugOf(pid: number): Plug[] {
   const file = (name: string) => read(`/proc/${pid}/net/${name}`);
   if (!file("dev")) return [];
   const all = (text: string, pattern: RegExp) =>
@@ -53,6 +54,7 @@ function plugOf(pid: number): Plug[] {
       gateway: all(file("route"), /^\S+\t0{8}\t(\w+)/gm)[0],
       // What was never answered has no 0x2.
       neighbours: all(file("arp"), /^([\d.]+) +\S+ +0x[2367]/gm),
+      missed: all(file("arp"), /^([\d.]+) +\S+ +0x0/gm),
     },
   ];
 }

@@ -34,11 +34,11 @@ export interface Answer {
 }
 
 /** Tries an answer to a challenge, and compares what the judge says. */
-async function judge(path: string, number: number, { lines, missing }: Answer) {
-  const patience = (missing ? 1500 : 8000) * slowness;
-  const attempt = tsx(
-    ...[fixture("attempt"), path, String(number), String(patience), JSON.stringify(lines)],
-  );
+async function judge(path: string, number: number, { lines, missing = {} }: Answer) {
+  const expectations = Object.entries(missing).map(([index, { source }]) => [index, source]);
+  const answer = JSON.stringify({ lines, missing: Object.fromEntries(expectations) });
+  const patience = String(8000 * slowness);
+  const attempt = tsx(fixture("attempt"), path, String(number), patience, answer);
   const inSandbox = () => ["bash", "-c", `exec ${sandboxFor(readHeader(path).tries)} "$@"`, "-"];
   const told = await run(mode === "rootless" ? [...inSandbox(), ...attempt] : attempt);
   const json = told.stdout.trimEnd().split("\n").at(-1) ?? "";
@@ -46,11 +46,11 @@ async function judge(path: string, number: number, { lines, missing }: Answer) {
   const judged = JSON.parse(json) as (true | string)[];
   assert.ok(judged.length > 0, `There was nothing to judge. ${inShort(told)}`);
   judged.forEach((answer, index) => {
-    const expected = missing?.[index];
+    const expected = missing[index];
     if (expected) assert.match(String(answer), expected, inShort(told));
     else assert.equal(answer, true, inShort(told));
   });
-  for (const index of Object.keys(missing ?? {})) assert.ok(Number(index) < judged.length);
+  for (const index of Object.keys(missing)) assert.ok(Number(index) < judged.length);
 }
 
 // Before there is a test: one that runs meanwhile would see what this leaves for a moment.
