@@ -58,7 +58,7 @@ export const leadsSession = (pid: number) => sessions.add(pid);
 export async function leavesNothing<T>(deed: () => Promise<T>, patience = 5000): Promise<T> {
   const [before, known] = [facts(), new Set(everyone().map(({ identity }) => identity))];
   const result = await deed();
-  for (let waited = 0; ; waited += 20) {
+  for (const end = Date.now() + patience; ; ) {
     const after = facts();
     const left = [
       ...before.filter((each) => !after.includes(each)).map((each) => `gone: ${each}`),
@@ -66,7 +66,7 @@ export async function leavesNothing<T>(deed: () => Promise<T>, patience = 5000):
       ...ours(known).map((each) => `left: ${each}`),
     ];
     if (left.length === 0) return result;
-    if (waited >= patience) assert.deepEqual(left, []);
+    if (Date.now() > end) assert.deepEqual(left, []);
     await sleep(20);
   }
 }

@@ -4,7 +4,15 @@
  */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -13,7 +21,9 @@ import { looks, rowsOf } from "../../facts.ts";
 import { identity, namespaces } from "../../kernel.ts";
 import { limits } from "../../options/engine.ts";
 import {
+  claimsIn,
   file,
+  inShort,
   leavesNothing,
   missingTools,
   mode,
@@ -230,4 +240,56 @@ describe("by-hand", { skip }, () => {
       }
     },
   );
+});
+
+/** For each claim of the chapter: what is another line in it, and what that is there. */
+const lies: Record<string, [line: string | RegExp, lie: string]> = {
+  "root in there has rights that Docker's lacks": [
+    /const \[its\] = .*/,
+    "const its = Docker?.trim();",
+  ],
+  "it answers at your port, and to its neighbour": ["$ENV{HOSTNAME}\\n", '" . ++$N . "\\n'],
+  "in another container it is not": ["run -m 64m app:base", "run --net $WEB app:base"],
+  "as many as before": [`trap 'rm "$NAME"' EXIT`, "true"],
+  "with nsenter root may do all": [/call \$prctl, 22, 2, .*\n.*0\.\.63;/, ""],
+  "with exec as much as process 1": [
+    "0xA80425FB >>",
+    '($here eq "." ? 0xA80425FB : 0xA80425FA) >>',
+  ],
+  "refused is what Docker refuses": ["256 272 279", "256 279"],
+  "one was killed": ['kill "$PID"\n', 'kill -9 "$PID"\n'],
+  "the other has said so": ["was asked to end\\n", "was asked\\n"],
+};
+
+test("a claim of chapter 11 does not hold where", { skip, concurrency: 2 }, async (t) => {
+  /** Tells the chapter with another line in it. */
+  async function tellWith(line: string | RegExp, lie: string) {
+    const home = temporary("other");
+    for (const name of ["lib", "package.json"]) symlinkSync(file(name), join(home, name));
+    mkdirSync(join(home, "chapters"));
+    const text = readFileSync(path, "utf8");
+    const other = text.replace(line, () => lie);
+    assert.ok(other !== text || line === lie);
+    const chapter = join(home, "chapters/11-container.ts");
+    writeFileSync(chapter, other);
+    const told = await run(tsx(chapter, "--yes"));
+    rmSync(dirname(home), { recursive: true });
+    return told;
+  }
+
+  await leavesNothing(async () => {
+    const tests = Object.entries(lies).map(([claim, [line, lie]], at) =>
+      t.test(`${claim}: its line is ${lie || "left out"}`, async () => {
+        const told = await tellWith(line, lie);
+        assert.equal(told.status, 1, inShort(told));
+        assert.match(told.stderr, new RegExp(`^This claim does not hold: ${claim}$`, "m"));
+        assert.equal(claimsIn(told.stdout).length, at, inShort(told));
+      }),
+    );
+    const truth = t.test("no line is: then all of them do, and they are these", async () => {
+      const { stdout } = toldToItsEnd(await tellWith("", ""));
+      assert.deepEqual(claimsIn(stdout), Object.keys(lies));
+    });
+    await Promise.all([...tests, truth]);
+  });
 });

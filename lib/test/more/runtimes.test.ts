@@ -11,6 +11,7 @@ import {
   mode,
   run,
   toldToItsEnd,
+  tsx,
   typedLines,
   whyNots,
 } from "../testing.ts";
@@ -21,9 +22,10 @@ const why = await whyNots();
 /** Where .ci/run has installed them, as npm does. */
 const directory = process.env.BY_HAND_RUNTIMES;
 
+const [, ...withTsx] = tsx();
 const runtimes: Record<string, [program: string, ...options: string[]]> = {
-  "Node 20 with tsx": ["node20/bin/node", "--import", "tsx"],
-  "Node 22 with tsx": ["node22/bin/node", "--import", "tsx"],
+  "Node 20 with tsx": ["node20/bin/node", ...withTsx],
+  "Node 22 with tsx": ["node22/bin/node", ...withTsx],
   "Node 24": ["node24/bin/node"],
   "the latest Node": ["node/bin/node"],
   Deno: ["deno/deno", "run", "--allow-all"],
