@@ -54,7 +54,7 @@ export function tsx(...args: string[]): string[] {
       `globalThis.own = process.env.TMPDIR; process.env.TMPDIR = ${JSON.stringify(tmpdir())}`,
     ),
     ...["--import", import.meta.resolve("tsx")],
-    ...first("process.env.TMPDIR = globalThis.own"),
+    ...first("if (own) process.env.TMPDIR = own; else delete process.env.TMPDIR"),
     ...args,
   ];
 }

@@ -165,8 +165,8 @@ export const answers: Answer[][] = [
       lines: [
         [
           machine,
-          dnat("ip saddr 203.0.113.1"),
           "nft 'table nat { chain out { type nat hook postrouting priority 100; oifname br0 masquerade; }; }'",
+          dnat("ip saddr 203.0.113.1"),
           "true",
         ],
       ],

@@ -102,7 +102,7 @@ async function paste(blocks: Block[]): Promise<string[]> {
           complaint.test(line) &&
           !listed.test(line) &&
           // What is pasted is on the screen, too.
-          !lines.some((pasted) => line.includes(pasted)) &&
+          !lines.some((pasted) => line.trimEnd().endsWith(pasted)) &&
           !meant.some((words) => line.includes(words))
         )
           complaints.push(`${lines.join("; ")}: ${line}`);
