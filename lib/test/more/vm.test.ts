@@ -21,7 +21,7 @@ const look = `cd ${top}; echo "handed down: $(cat cgroup.subtree_control)"; find
 /** Runs lines of shell in there, as bash does. */
 const inVm = (lines: string, ...how: string[]) =>
   run([file(".ci/run-in-vm"), ...how, "bash", "-c", lines], {
-    ...{ timeout: 400_000, env: { NO_COLOR: "1" } },
+    ...{ timeout: 800_000, env: { NO_COLOR: "1" } },
   });
 
 describe("in a kernel of its own", { skip, concurrency: 2 }, () => {
