@@ -58,7 +58,7 @@ export const leadsSession = (pid: number) => sessions.add(pid);
 export async function leavesNothing<T>(deed: () => Promise<T>, patience = 5000): Promise<T> {
   const [before, known] = [facts(), new Set(everyone().map(({ identity }) => identity))];
   const result = await deed();
-  for (const end = Date.now() + patience; ; ) {
+  for (const end = Date.now() + patience; ;) {
     const after = facts();
     const left = [
       ...before.filter((each) => !after.includes(each)).map((each) => `gone: ${each}`),
