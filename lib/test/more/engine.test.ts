@@ -88,7 +88,8 @@ for (const name of ["docker", "podman"] as const) {
     after(() => sh(`${command} rmi --force ${image}`));
 
     const source = `${name}:${image}`;
-    for (const path of chapters)
+    // One engine's images differ from the other's in how they are fetched alone.
+    for (const path of name === "docker" ? chapters : [plain, chapters.at(-1)!])
       test(`${path} with --rootfs ${name}:IMAGE`, { skip: why.get(path) }, async () => {
         const { stdout } = toldToItsEnd(await walk(path, "--rootfs", source));
         assert.match(stdout, new RegExp(`^(sudo )?${name} create `, "m"));
