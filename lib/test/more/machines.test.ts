@@ -41,7 +41,6 @@ chroot . useradd reader; echo "reader ALL=(ALL) NOPASSWD: ALL" > etc/sudoers`;
 /** What Alpine still has from BusyBox where the README's packages are installed. */
 const busybox = `chroot . bash -c 'for tool in hostname ip sed; do ln -sf /bin/busybox $(type -P $tool); done'`;
 
-
 /** Between the two: who has which privilege, and what is told. */
 const twoWays = ["", "--challenge --rootless"];
 
