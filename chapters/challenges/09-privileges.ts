@@ -13,6 +13,9 @@ const needs = ["perl (perl-base, perl-interpreter, perl, perl)"];
 const field = ({ pid }: Process, name: string) =>
   new RegExp(`^${name}:\\s*(\\w+)`, "m").exec(read(`/proc/${pid}/status`))?.[1] ?? "";
 
+/** Whether it is still there, so that its fields are. */
+const lives = (process: Process) => field(process, "Uid") !== "";
+
 /** A set of capabilities, a bit for each. */
 const set = (process: Process, name: string) => BigInt(`0x${field(process, name) || 0}`);
 
@@ -34,7 +37,7 @@ const oneCapability: Challenge<Process> = {
     say`(Root without capabilities may read only what everyone may. So let them, in here.)`;
     await $`echo 'socket S, 2, 1, 0; bind S, pack "Snx12", 2, 80 or die "port 80: $!"; listen S, 1; sleep 600' > serve; chmod go+rx . serve`;
   },
-  subjects: ({ processes }) => processes.filter(runs("serve")),
+  subjects: ({ processes }) => processes.filter(runs("serve")).filter(lives),
   nothing: "'perl serve' does not run.",
   criteria: [
     {
@@ -96,7 +99,7 @@ const coveredFile: Challenge<Process> = {
   },
   remember: "cat secret",
   subjects: ({ processes, host }) =>
-    processes.filter(({ namespaces }) => namespaces.mnt !== host.namespaces.mnt),
+    processes.filter((each) => each.namespaces.mnt !== host.namespaces.mnt && lives(each)),
   nothing: "All of your processes are in the host's mount namespace.",
   criteria: [
     {

@@ -44,7 +44,7 @@ export const answers: Answer[][] = [
       name: "the second child, which is not process 1",
       lines: [
         [
-          "sudo unshare --pid --mount bash --norc -c 'sleep 1 & mount -t proc proc rootfs/proc; chroot rootfs bash; exit'",
+          "sudo unshare --pid --mount bash --norc -c 'sleep 9 & mount -t proc proc rootfs/proc; chroot rootfs bash; exit'",
           "ps",
         ],
       ],
