@@ -442,7 +442,9 @@ const ways: Way[] = [
   {
     name: "has its line killed",
     ends: [1],
-    points: unattended(killLine, true),
+    // The end of a probe is an answer, and a chapter may do without what it asked for.
+    points: (contents) =>
+      unattended(killLine, true)(contents).filter(({ name }) => name !== probes.name),
   },
   {
     name: "has no more room on its disk",

@@ -181,11 +181,11 @@ for (const [tool, line] of [
         (mode === "rootless" && tool === "podman" && "Podman is out of reach there"),
     },
     async () => {
-      const lines = JSON.stringify([...layout.lines, line]);
+      const answer = JSON.stringify({ lines: [...layout.lines, line], missing: {} });
       const { HOME } = process.env;
       const env = { HOME, ...podmansState() };
       const told = await leavesNothing(() =>
-        run(tsx(fixture("attempt"), path, "2", "3000", lines), { env }),
+        run(tsx(fixture("attempt"), path, "2", "3000", answer), { env }),
       );
       const judged = JSON.parse(told.stdout.trimEnd().split("\n").at(-1)!) as unknown[];
       assert.ok(
