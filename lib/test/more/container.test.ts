@@ -141,6 +141,9 @@ describe("by-hand", { skip }, () => {
         says("exec", one, ...rights),
         says("exec", one, ...rights.with(3, "/proc/1/status")),
       );
+      // Without exec nothing else would take them.
+      const perl = 'open S, "/proc/self/status"; print grep /^(Cap|Seccomp:)/, <S>';
+      assert.equal(says("exec", one, "--perl", perl), says("exec", one, ...rights));
       byHand("stop", "-t", "1", one);
       byHand("stop", two);
       assert.deepEqual(list(), expected(["137", "5"]));
