@@ -184,19 +184,24 @@ export const steady = (text: string) =>
 
 /**
  * Such a text without the numbers of three digits and more, and without checksums. One may be another,
- * but the same wherever it stands: it becomes the how-manieth that it is.
+ * but the same wherever it stands: it becomes the how-manieth that it is, of those that were seen.
  */
-function counted(text: string): string {
-  const seen: string[] = [];
+function counted(text: string, seen: string[] = []): string {
   return steady(text).replace(/\b([0-9a-f]{20,}|\d{3,})\b/g, (number) => {
     if (!seen.includes(number)) seen.push(number);
     return `#${seen.indexOf(number)}`;
   });
 }
 
-/** What a section says, without what varies. */
-export const comparable = (blocks: Block[]) =>
-  counted(blocks.flatMap(textsOf).join("\n")).split("\n");
+/** What a section says, without what varies. What the reader types does not. */
+export function comparable(blocks: Block[]): string[] {
+  const seen: string[] = [];
+  return blocks.flatMap((block) =>
+    textsOf(block).flatMap((text) =>
+      (block.kind === "sh" ? steady(text) : counted(text, seen)).split("\n"),
+    ),
+  );
+}
 
 /**
  * The blocks of a run as a section has them. What the section has cut is cut to the same lines, if

@@ -33,7 +33,7 @@ const printsTheSame = (section: string, told: string) =>
 
 const why = await whyNots();
 for (const [name, path] of chapters) {
-  const notTold = why.get(path) ?? false;
+  const notTold = why.get(path) ?? "is not among BY_HAND_CHAPTERS";
   describe(`README: ${name}`, () => {
     const section = sections.get(name) ?? "";
 
@@ -42,9 +42,10 @@ for (const [name, path] of chapters) {
       const { stdout } = toldToItsEnd(await leavesNothing(() => run(chapter(path, "--markdown"))));
       const told = await sectionOf(name, stdout);
       printsTheSame(section, told);
+      const printed = section.replace(/^```sh\n[^]*?^```$/gm, "");
       const missed = unnoticed(section, (mutant) => printsTheSame(mutant, told));
       assert.deepEqual(
-        missed.filter(([line, mutant]) => !mayDiffer(line, mutant, section)),
+        missed.filter(([line, mutant]) => !mayDiffer(line, mutant, printed)),
         [],
       );
     });
@@ -101,8 +102,8 @@ async function paste(blocks: Block[]): Promise<string[]> {
         if (
           complaint.test(line) &&
           !listed.test(line) &&
-          // What is pasted is on the screen, too.
-          !lines.some((pasted) => line.trimEnd().endsWith(pasted)) &&
+          // What is pasted is on the screen, too, and a long line in pieces.
+          !lines.some((pasted) => pasted.includes(line.replace(/^(> |paste\$ )/, "").trim())) &&
           !meant.some((words) => line.includes(words))
         )
           complaints.push(`${lines.join("; ")}: ${line}`);
