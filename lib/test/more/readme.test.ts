@@ -98,12 +98,14 @@ async function paste(blocks: Block[]): Promise<string[]> {
       // Bracketed paste: what a terminal sends for the paste key.
       types(`\x1b[200~${lines.join("\n")}\x1b[201~\r`);
       const printed = await sees(new RegExp(`[^]*?${prompt.source}`, "m"));
-      for (const line of printed.split(/\n\r?/))
+      for (const line of printed.split(/[\r\n]+/))
         if (
           complaint.test(line) &&
           !listed.test(line) &&
           // What is pasted is on the screen, too, and a long line in pieces.
-          !lines.some((pasted) => pasted.includes(line.replace(/^(> |paste\$ )/, "").trim())) &&
+          !lines.some((pasted) =>
+            pasted.includes(line.replace(/^(> |paste\$ )|[\x00-\x1f]/g, "").trim()),
+          ) &&
           !meant.some((words) => line.includes(words))
         )
           complaints.push(`${lines.join("; ")}: ${line}`);
