@@ -27,7 +27,7 @@ async function makeScript({ say, $, rootfs }: Verbs) {
   await $({
     changes: "two files in this directory",
     undoneBy: "test ! -x ${PWD@Q}/by-hand || sudo ${PWD@Q}/by-hand rm --all",
-  })`(cd ${quote(home)}; node --import tsx chapters/11-container.ts --print) > chapter; sed -n "/> by-hand <<'END'$/,/^END$/p" chapter | grep -vE "^END$|> by-hand <<'END'$" > by-hand; chmod +x by-hand`;
+  })`(cd ${quote(home)}; TSX_DISABLE_CACHE=1 node --import tsx chapters/11-container.ts --print) > chapter; sed -n "/> by-hand <<'END'$/,/^END$/p" chapter | grep -vE "^END$|> by-hand <<'END'$" > by-hand; chmod +x by-hand`;
   await $`./by-hand`;
 }
 
