@@ -209,18 +209,22 @@ const runtime: Challenge<Process> = {
   goal: `Podman does not make a container: it writes down what it wants in 'config.json', in a directory that
     is called a bundle, and calls a runtime. Write one: 'runtime' is called with 'create --bundle DIR
     --pid-file FILE ID', and makes the container, but for its program. That is for 'start ID'. Then there
-    are 'state ID', 'kill ID SIGNAL' and 'delete ID'. Try it: '$PODMAN sleep 1d'.`,
+    are 'state ID', 'kill ID SIGNAL' and 'delete ID'. Try it: 'sudo bash box sleep 1d'.`,
   needs: ["podman", "perl"],
   tries: ["podman"],
   async prepare({ say, $, rootfs }) {
     await rootfs("rootfs", ..."bash cat ls ps sleep".split(" "));
     await $`mkdir -p rootfs/proc`;
-    say`What Podman is asked for: no network, and no groups but the container's own.`;
+    say`'box' asks Podman for a container without a network, whose name is that of this directory.`;
     await $({
-      changes: "a variable; and later a container of Podman's",
+      changes: "a file in this directory; and later a container of Podman's",
       undoneBy:
         'test ! -d ${PWD@Q} || install /bin/true ${PWD@Q}/runtime; sudo pkill -9 -f ${PWD@Q}[/]runtime; for TRY in 1 2; do sudo podman rm --force --ignore --time 0 $(basename "$PWD") && break; done',
-    })`PODMAN="sudo podman --runtime $PWD/runtime --cgroup-manager cgroupfs run --rm --name $(basename "$PWD") --cgroups no-conmon --network none --rootfs $PWD/rootfs"; echo $PODMAN`;
+    })`cat > box <<'END'
+    OPTION=--rm; [ "$1" != --detach ] || { OPTION='--rm --detach'; shift; }
+    exec podman --runtime "$PWD/runtime" --cgroup-manager cgroupfs run $OPTION --name "$(basename "$PWD")" \
+      --cgroups no-conmon --network none --rootfs "$PWD/rootfs" "$@"
+    END`;
   },
   subjects: (world) => world.processes.filter((each) => conmonOf(each, world)),
   nothing: "Podman has started nothing: no process has a parent 'conmon'.",
@@ -318,8 +322,8 @@ const runtime: Challenge<Process> = {
     esac
     END`;
     await $`chmod +x runtime`;
-    await $(ours)`$PODMAN bash -c 'echo I am $$; cat /proc/mounts'`;
-    await $(ours)`\${PODMAN/ run / run --detach } sleep 1d; ps -o pid,ppid,args -C sleep`;
+    await $(ours)`sudo bash box bash -c 'echo I am $$; cat /proc/mounts'`;
+    await $(ours)`sudo bash box --detach sleep 1d; ps -o pid,ppid,args -C sleep`;
     await $({
       changes: "the container is gone",
     })`sudo podman rm --force --time 0 "$(basename "$PWD")"`;
