@@ -185,7 +185,7 @@ const apart: Challenge<Trio> = {
     await $(looks)`sudo ./by-hand ps; sudo apart/by-hand ps`;
     await $(
       looks,
-    )`sudo ./by-hand exec $ONE --perl "$(cat ask)" 10.0.9.3; sudo apart/by-hand exec $THIRD --perl "$(cat ask)" 10.0.9.3; sudo cat $(for IT in $ONE apart/$THIRD; do echo /proc/$(cat $IT/pid)/net/arp; done)`;
+    )`sudo ./by-hand exec $ONE --perl "$(cat ask)" 10.0.9.3; sudo apart/by-hand exec $THIRD --perl "$(cat ask)" 10.0.9.3; sudo cat $(for IT in $ONE $TWO apart/$THIRD; do echo /proc/$(cat $IT/pid)/net/arp; done)`;
     await $({
       changes: "the containers are gone",
     })`sudo ./by-hand rm --all; sudo apart/by-hand rm --all`;
