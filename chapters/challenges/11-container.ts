@@ -40,7 +40,7 @@ const containers = ({ processes }: World) =>
       mounts.some(({ point, type }) => point === "/" && type === "overlay"),
   );
 
-// ── Two options more
+// ── Two more options
 
 /** A line of /proc/PID/status. */
 const status = ({ pid }: Process, name: string) =>
@@ -92,7 +92,7 @@ const options: Challenge<Process> = {
     volume stays as it is, and so do the three files in /etc, as with Docker.`,
   ],
   async solution({ say, $ }) {
-    say`Two lines more: the volume, as soon as there are the layers, and the remount, as the last one.`;
+    say`Two more lines: the volume, as soon as there are the layers, and the remount, as the last one.`;
     await $`sed -i -e '/mount -t overlay/a mkdir "$NAME/merged/data"; mount --bind volume "$NAME/merged/data"' -e '/^last() {/a mount -o remount,bind,ro "$NAME/merged"' by-hand; grep -A 1 -E 't overlay|^last' by-hand`;
     await $(ours)`BOX=$(sudo ./by-hand run app:base sleep 1d); echo $BOX`;
     await $({
@@ -329,7 +329,7 @@ const runtime: Challenge<Process> = {
     })`sudo podman rm --force --time 0 "$(basename "$PWD")"`;
   },
   afterwards: `Now your lines stand where runc and crun stand: Podman, Docker and Kubernetes call them with the same
-    five words. What 'config.json' asks for besides (limits, a filter, capabilities, mounts, users) is chapters 5 to 9.`,
+    five words. What 'config.json' asks for besides (limits, a filter, capabilities, mounts, users) is in chapters 5 to 9.`,
 };
 
 interface Asked {

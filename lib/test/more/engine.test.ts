@@ -88,7 +88,7 @@ for (const name of ["docker", "podman"] as const) {
     after(() => sh(`${command} rmi --force ${image}`));
 
     const source = `${name}:${image}`;
-    // One engine's images differ from the other's in how they are fetched alone.
+    // An image of the other engine's differs only in how it is fetched.
     for (const path of name === "docker" ? chapters : [plain, chapters.at(-1)!])
       test(`${path} with --rootfs ${name}:IMAGE`, { skip: why.get(path) }, async () => {
         const { stdout } = toldToItsEnd(await walk(path, "--rootfs", source));
