@@ -91,11 +91,11 @@ async function start(url: string, story: Story) {
   const chapter: Lesson = { header, story, next: nextChapter(file) };
   // Loaded when wanted only, so that a chapter starts as fast without.
   const challenges = () => import("./options/challenge.ts");
-  const lessons = flags.challenge ? await (await challenges()).challengesOf(file) : [chapter];
+  let lessons = flags.challenge ? await (await challenges()).challengesOf(file) : [chapter];
 
-  const { text, ...rehearsal } = await rehearse(lessons, asked);
   const paper = flags.markdown && (await import("./dev/markdown.ts")).markdown();
   if (flags.print) {
+    const { text } = await rehearse(lessons, asked);
     if (!paper) return console.log(printable(lessons[0]!.header, text));
     await tell(paper, nobody, chapter, asked);
     return console.log(paper.text());
@@ -106,15 +106,16 @@ async function start(url: string, story: Story) {
     throw new CannotStart(
       "There is no terminal to ask at. Use --yes to run every step unasked, or --print to see them all.",
     );
-  requireToolsOf(lessons, rehearsal, asked);
   if (flags.rootless)
-    return (await import("./options/rootless.ts")).walkSandboxed(asked, rehearsal.tries);
+    return (await import("./options/rootless.ts")).walkSandboxed(asked, header.tries);
+  if (flags.challenge && asked.ask) lessons = [await (await challenges()).pickOne(lessons)];
+  const rehearsal = await rehearse(lessons, asked);
+  requireToolsOf(lessons, rehearsal, asked);
   await walk(paper || screen(), asked, rehearsal, async (tellOne, tally) => {
-    if (flags.challenge && asked.ask) return tellOne(await (await challenges()).pickOne(lessons));
     for (const lesson of lessons) await tellOne(lesson);
-    if (asked.ask) (await import("./told.ts")).remember(file, chapter.rows ?? "");
     if (paper) return console.log(paper.text());
     if (flags.challenge) return;
+    if (asked.ask) (await import("./told.ts")).remember(file, chapter.rows ?? "");
     const offered = asked.ask && existsSync(challengeFile(file));
     const next = offered && (await (await challenges()).offer(file));
     if (next) requireToolsOf([next], await rehearse([next], asked), asked);

@@ -35,6 +35,7 @@ export function offer(): string {
 
 /** Refuses --rootless where the kernel does, and names what is in the way. */
 function requireSandbox() {
+  requireTools([sandbox], [], []);
   const { ok, stderr } = attempt();
   if (!ok)
     throw new CannotStart(

@@ -193,13 +193,13 @@ function telling({ path, flags }: Contents, { typed }: Step): string[] {
   return alone([node, "--import", typist.href, ...args]);
 }
 
-/** Whether it was that step at which a chapter was struck: the last one on the screen. */
+/** Whether it was that step at which a chapter was struck: no line is on the screen after it. */
 function wasAt(step: Step, { steps }: Contents, printed: string): boolean {
   const shown = printed.split("\n");
   if (step === probes) return true;
-  if (step.typed) return shown.includes("@held@");
+  const mark = step.typed ? "@held@" : step.name;
   const lines = steps.filter(({ typed }) => !typed).map(({ name }) => name);
-  return shown.filter((line) => lines.includes(line)).at(-1) === step.name;
+  return shown.filter((line) => line === mark || lines.includes(line)).at(-1) === mark;
 }
 
 // ── Ways to end it there

@@ -12,10 +12,12 @@ import {
   fixture,
   keys,
   leavesNothing,
+  noOwnMounts,
   type Reader,
   run,
   temporary,
   toldToItsEnd,
+  withoutTool,
 } from "../testing.ts";
 
 const path = challenged[0]!;
@@ -74,6 +76,28 @@ describe("--challenge at a terminal", { skip: cannotRun }, () => {
       }),
     );
     assert.equal(status, 0, output);
+  });
+
+  const container = challenged.find((each) => /11-container/.test(each));
+  const skip = noOwnMounts || (!container && "chapter 11 is left out");
+  test("stands in no other's way where it cannot be told", { skip }, async () => {
+    const without = withoutTool("podman", chapter(container!, "--challenge"));
+    const pickNumber = (number: number, then: (reader: Reader) => Promise<unknown>) =>
+      leavesNothing(() =>
+        atTerminal(without, {}, async (reader) => {
+          await reader.sees(/Be Podman's runtime.*\n/);
+          reader.types(keys.down.repeat(number) + keys.enter);
+          await then(reader);
+        }),
+      );
+    const begun = await pickNumber(0, async ({ sees, types }) => {
+      await sees(/^Challenge: Teach your script/m);
+      types(keys.ctrlC);
+    });
+    assert.equal(begun.status, 130, begun.output);
+    const why = /podman is missing\.|Podman is not in reach/;
+    const { status, output } = await pickNumber(2, ({ sees }) => sees(why));
+    assert.equal(status, 2, output);
   });
 
   test("is offered at the end of a walk, and taken if the reader likes", async () => {
