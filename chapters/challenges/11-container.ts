@@ -1,8 +1,10 @@
 /**
  * 11 · container: further challenges
  */
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { quote } from "zx/core";
+import { recorded } from "../../lib/facts.ts";
 import { read } from "../../lib/kernel.ts";
 import type { Challenge } from "../../lib/options/challenge.ts";
 import type { Process, World } from "../../lib/options/world.ts";
@@ -195,6 +197,124 @@ const apart: Challenge<Trio> = {
     its own, for its bridges are all in the machine's network.`,
 };
 
+// ── The same as an OCI bundle
+
+/** What runc knows of the container that 'box' has started. */
+const knownToRunc = ({ directory, read }: World) => {
+  const state = `${directory}/state/${basename(directory)}/state.json`;
+  return JSON.parse(read(`${sudo}cat ${quote(state)}`) || "{}") as { init_process_pid?: number };
+};
+
+/** Docker's capabilities, as far as this machine's root has them. */
+const rights = () =>
+  BigInt(`0x${/^CapBnd:\s*(\w+)/m.exec(recorded().text)![1]}`) &
+  BigInt(`0x${/^CapBnd:\s*(\w+)/m.exec(read("/proc/self/status"))![1]}`);
+
+const bundle: Challenge<Process> = {
+  title: "Say the same to runc: an OCI bundle",
+  goal: `Docker does not make a container either: it writes down what it wants, and has runc make it. 'runc spec'
+    has written a 'config.json' for fewer rights, no filter and a / that is read-only. Change it so that 'sudo
+    bash box' starts what Docker would.`,
+  needs: ["runc"],
+  async prepare({ say, $, rootfs }) {
+    say`A bundle is a directory with a root file system, and with a file that says how to start a program in it.`;
+    await rootfs("rootfs", ..."bash cat grep ls nsenter sleep stat tr".split(" "));
+    await $`runc spec; head -n 8 config.json`;
+    await $({
+      changes: "a file in this directory; and later a container of runc's",
+      undoneBy:
+        "test ! -d ${PWD@Q}/state || sudo runc --root ${PWD@Q}/state delete --force ${PWD##*/}",
+    })`cat > box <<'END'
+    runc --root state run --detach --bundle . "$(basename "$PWD")" < /dev/null &> log || { cat log; exit 1; }
+    END`;
+  },
+  subjects: ({ processes }) =>
+    processes.filter(({ numbers }) => numbers.length > 1 && numbers.at(-1) === 1),
+  nothing: "No container runs: no process is the first in a pid namespace.",
+  criteria: [
+    {
+      text: "runc has started it: it is in 'state'",
+      met: ({ pid }, world) =>
+        knownToRunc(world).init_process_pid === pid || "It was not started by 'box'.",
+    },
+    {
+      text: "its mnt, uts, ipc and net are not the host's either, and it can write to its /",
+      met({ mounts, namespaces }, { host }) {
+        const shared = ["mnt", "uts", "ipc", "net"].filter(
+          (type) => namespaces[type] === host.namespaces[type],
+        );
+        if (shared.length > 0) return `It has the host's ${shared.join(" and ")}.`;
+        const root = mounts.findLast(({ point }) => point === "/");
+        return !root?.readOnly || "Its / is read-only.";
+      },
+    },
+    {
+      text: "CapEff and CapBnd are Docker's",
+      met(process) {
+        const other = ["CapEff", "CapBnd"].find(
+          (name) => BigInt(`0x${status(process, name) || 0}`) !== rights(),
+        );
+        return (
+          !other || `Its ${other} is ${status(process, other)}, Docker's ${rights().toString(16)}.`
+        );
+      },
+    },
+    {
+      text: "it has a filter; and a setuid program may still be root's",
+      met(process) {
+        if (status(process, "Seccomp") !== "2") return "It has no filter.";
+        return status(process, "NoNewPrivs") === "0" || "Its NoNewPrivs is 1.";
+      },
+    },
+  ],
+  hints: [
+    `There are four changes, and 'args' for a program that lasts. 'terminal' is false, for 'box' has none to
+    give.`,
+    `Docker's capabilities are in chapter 9: bounding, effective and permitted. 'noNewPrivileges' and 'readonly'
+    are false.`,
+    `"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["unshare", "mount"],
+    "action": "SCMP_ACT_ERRNO"}]}}. With --rootless the mount of /dev/pts can have no 'gid=5'.`,
+  ],
+  async solution({ say, $, beside }) {
+    say`JSON is what node reads, and you have one. Limits go by cgroups: here they are asked for where you are the machine's root, and
+      all cgroups are of version 2.`;
+    await $`cat > change.js <<'END'
+    const { existsSync, readFileSync, writeFileSync } = require("fs"), config = JSON.parse(readFileSync("config.json"));
+    const machine = readFileSync("/proc/self/uid_map", "utf8").includes("4294967295"), { linux } = config;
+    const rights = ("CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE NET_RAW SYS_CHROOT" +
+      " MKNOD AUDIT_WRITE SETFCAP").split(" ").map((name) => "CAP_" + name);
+    Object.assign(config.process, { terminal: false, args: ["sleep", "1d"], noNewPrivileges: false,
+      env: [config.process.env[0], "HOSTNAME=runc", "HOME=/root"],
+      capabilities: { bounding: rights, effective: rights, permitted: rights } });
+    config.root.readonly = false;
+    const names = ("acct add_key bpf clock_settime delete_module fanotify_init finit_module fsconfig fsmount fsopen" +
+      " fspick get_mempolicy init_module kcmp kexec_file_load kexec_load keyctl lookup_dcookie mbind" +
+      " mount mount_setattr move_mount move_pages name_to_handle_at open_by_handle_at open_tree" +
+      " perf_event_open pidfd_getfd pivot_root pkey_alloc pkey_free pkey_mprotect process_madvise" +
+      " process_vm_readv process_vm_writev quotactl quotactl_fd reboot request_key set_mempolicy" +
+      " setdomainname sethostname setns settimeofday swapoff swapon syslog umount2 unshare userfaultfd").split(" ");
+    linux.seccomp = { defaultAction: "SCMP_ACT_ALLOW", syscalls: [{ action: "SCMP_ACT_ERRNO", names },
+      { action: "SCMP_ACT_ERRNO", errnoRet: 38, names: ["clone3"] }] };
+    if (machine) linux.cgroupsPath = "/" + process.argv[2];
+    if (machine && existsSync("/sys/fs/cgroup/cgroup.controllers"))
+      linux.resources = { memory: { limit: 64 << 20 }, pids: { limit: 100 }, cpu: { quota: 50000, period: 100000 } };
+    for (const mount of config.mounts)
+      if (!machine) mount.options = mount.options?.filter((each) => each !== "gid=5");
+    writeFileSync("config.json", JSON.stringify(config, null, 2));
+    END`;
+    await $`node change.js "$(basename "$PWD")"; grep -A 9 '"capabilities"' config.json`;
+    await $({
+      changes: "a container of runc's",
+    })`sudo bash box; PID=$(sudo grep -o '"init_process_pid":[0-9]*' "state/$(basename "$PWD")/state.json" | cut -d: -f2); echo $PID`;
+    await beside('sudo nsenter --target "$PID" --mount --uts --ipc --net --pid bash');
+    await $({
+      changes: "the container is gone",
+    })`sudo runc --root state delete --force "$(basename "$PWD")"`;
+  },
+  afterwards: `A runtime makes no cable, and mounts no /etc/hosts unless it is told to: that is what Docker does
+    around it. Other runtimes take the same bundle: crun in C, youki in Rust, Kata with a machine for each container.`,
+};
+
 // ── Be Podman's runtime
 
 /** What Podman's helper says of a container that it has started: the runtime and the bundle. */
@@ -337,4 +457,4 @@ interface Asked {
   env: string[];
 }
 
-export const challenges = [options, apart, runtime] as Challenge[];
+export const challenges = [options, apart, bundle, runtime] as Challenge[];

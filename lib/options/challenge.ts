@@ -278,6 +278,6 @@ export function watch(challenge: Challenge, { look, pulse }: ReturnType<typeof o
 
 /** Prints a line above what is being typed; the terminal may be in raw mode. */
 function announce(symbol: string, text: string) {
-  const line = `${symbol} ${text}`;
+  const line = `${symbol} ${forScreen(text)}`;
   print(process.stdout.isTTY ? `\r\x1b[K${line}\r` : line);
 }

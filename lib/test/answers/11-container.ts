@@ -35,6 +35,25 @@ chmod +x runtime`;
 const podman = "sudo bash box --detach sleep 1d";
 const wrong = (step: string, instead: string) => [runtime.replace(step, instead), podman];
 
+/** Changes of 'config.json', each of which makes something of it Docker's. */
+const others =
+  "CHOWN DAC_OVERRIDE FOWNER FSETID SETGID SETUID SETPCAP NET_RAW SYS_CHROOT MKNOD SETFCAP";
+const changes = {
+  rights: `s/"CAP_KILL",/&${others.replace(/(\w+) ?/g, '"CAP_$1",')}/`,
+  filter: String.raw`s/"linux": {/&"seccomp":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mount"],"action":"SCMP_ACT_ERRNO"}]},/`,
+  privileges: `s/"noNewPrivileges": true/"noNewPrivileges": false/`,
+  writable: `s/"readonly": true/"readonly": false/`,
+};
+const lasts = `s/"sh"/"sleep", "1d"/; s/"terminal": true/"terminal": false/; /"gid=5"/d; s/"mode=0620",/"mode=0620"/`;
+/** Starts the bundle, without some of them. */
+const bundle = (...without: (keyof typeof changes)[]) => {
+  const made = Object.entries(changes).filter(([name]) => !without.some((each) => each === name));
+  return [
+    `sed -i '${[lasts, ...made.map(([, change]) => change)].join("; ")}' config.json`,
+    "sudo bash box",
+  ];
+};
+
 export const answers: Answer[][] = [
   [
     { name: "a remount just before pivot_root", lines: [volume, readOnly, box] },
@@ -64,6 +83,22 @@ export const answers: Answer[][] = [
       name: "two who do not talk",
       lines: [three.replace("10.0.9.3", "10.0.9.9"), unplug, askOne],
       missing: { 0: /have not/ },
+    },
+  ],
+  [
+    { name: "sed", lines: bundle() },
+    {
+      name: "the rights of 'runc spec'",
+      lines: bundle("rights"),
+      missing: { 2: /CapEff is 0*20/ },
+    },
+    { name: "no filter", lines: bundle("filter"), missing: { 3: /no filter/ } },
+    { name: "no new privileges", lines: bundle("privileges"), missing: { 3: /NoNewPrivs is 1/ } },
+    { name: "a / to read", lines: bundle("writable"), missing: { 1: /read-only/ } },
+    {
+      name: "a container without runc",
+      lines: ["sudo unshare --pid --fork --kill-child sleep 1d &> log &"],
+      missing: { 0: /not started by 'box'/, 1: /host's mnt/, 2: /CapEff/, 3: /no filter/ },
     },
   ],
   [
