@@ -432,6 +432,24 @@ export function withoutTool(tool: string, command: string[]): string[] {
   return [...ownMounts, "sh", "-c", script, "sh", ...command];
 }
 
+/**
+ * The command, which a seccomp filter forbids to make a system call, if that has this first argument.
+ * See seccomp(2).
+ *
+ * @param number as perl reads it; `$prctl` is that of prctl(2)
+ * @param error what the kernel answers, as in errno(3)
+ */
+export function forbid(
+  number: string,
+  first: number | undefined,
+  error: number,
+  command: string[],
+) {
+  const check = first === undefined ? "" : `32,0,0,16, 21,0,1,${first},`;
+  const script = `($prctl) = qx(uname -m) =~ /x86_64/ ? 157 : 167; $f = pack "(SCCL)*", 32,0,0,0, 21,0,${first === undefined ? 1 : 3},${number}, ${check} 6,0,0,${0x50000 + error}, 6,0,0,0x7FFF0000; $p = pack "Sx6P", length($f) / 8, $f; syscall($prctl, 22, 2, $p) and die $!; exec @ARGV`;
+  return ["perl", "-e", script, ...command];
+}
+
 /** Texts that are commands to whoever does not quote them. */
 export const injections: ((command: string) => string)[] = [
   (command) => `$(${command})`,

@@ -23,21 +23,25 @@ import { limits } from "../../options/engine.ts";
 import {
   claimsIn,
   file,
+  forbid,
   inShort,
   leavesNothing,
   missingTools,
   mode,
+  refused,
   run,
   succeeds,
   temporary,
   toldToItsEnd,
   tsx,
   whyNot,
+  withoutTool,
 } from "../testing.ts";
 
 const path = file("chapters/11-container.ts");
 const skip =
   (mode !== "root" && "needs root") || (await whyNot(path)) || missingTools("perl", "uname");
+const EINVAL = 22;
 const unified = existsSync("/sys/fs/cgroup/cgroup.controllers");
 
 /** A directory with the script and two layers. */
@@ -333,6 +337,21 @@ describe("by-hand", { skip }, () => {
       }
     },
   );
+});
+
+describe("chapter 11 is refused before its first step, where there is no", { skip }, () => {
+  const told = tsx(path, "--yes");
+  for (const [what, command, why] of [
+    ["perl", withoutTool("perl", told), /^perl is missing\. The package is perl-base on Debian/m],
+    ["flock", withoutTool("flock", told), /^flock is missing\. .* flock on Alpine\./m],
+    ["seccomp filter", forbid("$prctl", 22, EINVAL, told), /takes no seccomp filter: Invalid arg/],
+    [
+      "network to be made",
+      ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-all", ...told],
+      /^Networks cannot be made here: .*not permitted\.\n.*modprobe/m,
+    ],
+  ] as [string, string[], RegExp][])
+    test(what, async () => assert.match(refused(await leavesNothing(() => run(command))), why));
 });
 
 /** For each claim of the chapter: what is another line in it, and what that is there. */

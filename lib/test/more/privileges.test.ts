@@ -11,6 +11,7 @@ import {
   cannotRun,
   chapter,
   file,
+  forbid,
   inShort,
   leavesNothing,
   missingTools,
@@ -96,13 +97,6 @@ describe(
 );
 
 // ── Fewer rights, and refusals
-
-/** A command that a seccomp filter forbids to make a system call, if its first argument is that. */
-function forbid(number: string, first: number | undefined, error: number, command: string[]) {
-  const check = first === undefined ? "" : `32,0,0,16, 21,0,1,${first},`;
-  const script = `($prctl) = qx(uname -m) =~ /x86_64/ ? 157 : 167; $f = pack "(SCCL)*", 32,0,0,0, 21,0,${first === undefined ? 1 : 3},${number}, ${check} 6,0,0,${0x50000 + error}, 6,0,0,0x7FFF0000; $p = pack "Sx6P", length($f) / 8, $f; syscall($prctl, 22, 2, $p) and die $!; exec @ARGV`;
-  return ["perl", "-e", script, ...command];
-}
 
 const [EINVAL, ENOSYS] = [22, 38];
 const root = mode !== "root" && "needs root";
