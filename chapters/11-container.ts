@@ -163,10 +163,10 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     become() { # chapters 5 and 9
       for IT in $(compgen -e); do export -n "\${IT?}"; done
       export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOSTNAME="$NAME" HOME=/root; exec perl -e '
-        ($pivot, $umount, $prctl, $setns, $setsid, $capset, $arch, $clone, $refused) = qx(uname -m) =~ /x86_64/
-          ? (155, 166, 157, 308, 112, 126, 0xC000003E, 56, "103 134 136 139 153 155 156 163-185 212 227 236-239 246 248-250
+        ($pivot, $umount, $prctl, $setns, $setsid, $capset, $arch, $clone, $personality, $refused) = qx(uname -m) =~ /x86_64/
+          ? (155, 166, 157, 308, 112, 126, 0xC000003E, 56, 135, "103 134 136 139 153 155 156 163-185 212 227 236-239 246 248-250
             256 272 279 298 300 303 304 308 310-313 320 321 323 329-331 335-423")
-          : (41, 39, 167, 268, 157, 91, 0xC00000B7, 220, "18 39-42 58 60 89 104-106 112 116 142 161 162 170 217-219 224
+          : (41, 39, 167, 268, 157, 91, 0xC00000B7, 220, 92, "18 39-42 58 60 89 104-106 112 116 142 161 162 170 217-219 224
             225 235-239 241 262 264 265 268 270-273 280 282 288-290 294-423");
         sub call { my $r = syscall shift, @_; $r < 0 and die "system call: $!\n"; $r }
         sub add { $filter .= pack "SCCL", @_ }
@@ -174,6 +174,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
         for (split " ", "$refused 428-433 438 440 442 443") {
           ($from, $to) = split "-"; add 53,0,2,$from; add 37,1,0,$to || $from; add 6,0,0,0x50001 }
         add 21,1,0,435; add 37,0,1,449; add 6,0,0,0x50026;
+        add 21,0,5,$personality; add 32,0,0,20; add 21,0,6,0; add 32,0,0,16; add 21,5,0,~0; add 69,3,4,0xFFFDFFF7;
         add 21,0,3,$clone; add 32,0,0,16; add 69,0,1,0x7E020000; add 6,0,0,0x50001; add 6,0,0,0x7FFF0000;
         open S, "/proc/self/status"; join("", <S>) =~ /CapPrm:\s*(\w+)/; $may = 0xA80425FB & hex $1; close S;
         $here = shift; delete @ENV{qw(_ SHLVL)}; $) = "0 0"; open ERROR, ">&STDERR"; call 436, 3, 0xFFFFFFFF, 4;
