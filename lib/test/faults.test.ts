@@ -198,7 +198,11 @@ function wasAt(step: Step, { steps }: Contents, printed: string): boolean {
   const shown = printed.split("\n");
   if (step === probes) return true;
   const mark = step.typed ? "@held@" : step.name;
-  const lines = steps.filter(({ typed }) => !typed).map(({ name }) => name);
+  // What is typed is echoed after it is read. Its name goes on with the shell's.
+  const isTyped = (line: string) => steps.some(({ name }) => name.startsWith(`${line}, in `));
+  const lines = steps
+    .filter(({ name, typed }) => !typed && !(step.typed && isTyped(name)))
+    .map(({ name }) => name);
   return shown.filter((line) => line === mark || lines.includes(line)).at(-1) === mark;
 }
 
