@@ -34,9 +34,9 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   say`It exchanges mounts, and 'rootfs' is not a mount, only a directory in one.`;
 
   await part`Another / for the mount namespace`;
-  say`'mount --bind' mounts a directory, here on itself. After 'pivot_root' the old / lies on top of
-    the new one, and 'umount' takes it off: -l, for lazy, because this very shell is a program of the
-    old one. (It reads /proc. With --norc and 'hash -r' the shell looks for nothing at old places.)`;
+  say`'mount --bind' mounts a directory, here on itself. 'pivot_root . .' makes it the /, and puts the
+    old / on top of it. 'umount -l .' takes that off: -l, for lazy, because this very shell is a program of
+    the old one. (umount reads /proc. With --norc and 'hash -r' the shell looks for nothing at old places.)`;
   const walk = `nsenter --pid=/proc/self/ns/pid --root=new ${shell} -c 'until [ . -ef .. ]; do cd -P ..; done; ls -di .'`;
   const pivoted = await enter({ changes: "nothing here, but for a directory 'rootfs/new'" })`
     sudo unshare --mount bash --norc
@@ -77,31 +77,31 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   await $(
     looks,
   )`PID=$(sudo timeout 15 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done") || ! cat container.log`;
-  say`In chapter 3 it took --root to get the container's /. Now it comes with --mount. Inside, take
-    away the right to write: to the volume, then to all but a new /tmp.`;
+  say`In chapter 3 it took --root to get the container's /. Now it comes with --mount. And '..' of the volume is
+    that /, too. Inside, take away the right to write: to the volume, then to all but a new /tmp.`;
   const mine = `sudo nsenter --target "$PID" --mount --uts --ipc --net --pid ${shell}`;
   const joined = await enter({ changes: "a root shell in the container, until it ends" })`
     ${mine}
-    stat -c %d:%i / /data/file
+    stat -c %d:%i / /data/.. /data/file
     mount -o remount,bind,ro /data; echo more >> /data/file
     mount -o remount,bind,ro /; mount -t tmpfs tmpfs /tmp
     echo "in /" > /new.txt; echo "in /tmp" > /tmp/new.txt
     cat /new.txt /tmp/new.txt 2> /tmp/errors
     mount -o remount,bind,rw /
   `;
-  const outside = await $(looks)`sudo stat -L -c %d:%i /proc/$PID/root volume/file`;
+  const outside = await $(looks)`sudo stat -L -c %d:%i /proc/$PID/root{,/data/..} volume/file`;
   same("whoever joins gets the / of 'sleep', and the file is the one outside", {
     "from outside": outside.stdout.trim().split("\n"),
-    "in the shell": joined("stat -c %d:%i / /data/file").trim().split("\n"),
+    "in the shell": joined("stat -c %d:%i / /data/.. /data/file").trim().split("\n"),
   });
   const written = joined("cat /new.txt /tmp/new.txt 2> /tmp/errors");
   same("only /tmp could be written to", { "should be": "in /tmp", "what is there": written });
   say`That was '--read-only --tmpfs /tmp'. Root in Docker may not mount, and so cannot undo it.`;
 
   await part`Mounts that travel`;
-  say`A new mount namespace begins with a copy of each mount. If one is shared, what is mounted below it
-    later appears below its copies, too: not if a copy is private; a slave only receives; a shared
-    one also gives back. Share 'volume' (--make-private parts it from others first), and try them.`;
+  say`A new mount namespace begins with a copy of each mount. Something is mounted later, below the original:
+    a private copy does not get it. A slave does. A shared one does, and what is mounted there comes back, too.
+    Make 'volume' a mount that is shared (--make-private parts it from others first), and try all three.`;
   await $({
     changes: "'volume' becomes a mount, and shared",
     undo: "by 'umount', further down",
@@ -119,11 +119,11 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
     usb,
   )`sudo umount volume/usb; for TYPE in private slave shared; do sudo nsenter --mount=$TYPE/ns/mnt mount -t tmpfs from-$TYPE "$WORK/volume/usb"; done`;
   const came = await $`grep "$NAME/volume/usb" /proc/self/mountinfo | grep -o "from-[a-z]*"`;
-  same("in came the slave's and the shared one's", {
+  same("the stick arrived in the slave and in the shared one", {
     "should be": ["private/mountinfo:0", "slave/mountinfo:1", "shared/mountinfo:1"],
     "arrived in": seen.stdout.trim().split("\n"),
   });
-  same("out came the shared one's alone", { "should be": "from-shared", "on the host": came });
+  same("only the shared one's came back", { "should be": "from-shared", "on the host": came });
   say`With '-v' you choose: '/media:/media:rslave'. Docker's default is private.`;
   await beside(mine);
   await $({ changes: "all of them end" })`sudo kill -9 $PID $PIDS; sudo umount --recursive volume`;

@@ -66,12 +66,14 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`137 is 128 and the number of the signal, KILL. So every KILL looks like that, the one of
     'docker kill', too, and that of 'docker stop' after ten seconds. But who sent it? Count again.`;
   const sent = await ours`sudo bash into $BOX bash -c 'kill -KILL $$' || echo $? $(${oom})`;
-  same("a KILL from elsewhere gives the same code, and is not counted", { "90 MB": big, sent });
-  say`Docker calls it 'OOMKilled'. (If 'oom_kill' counts, and 'oom' in the same file does not, it
-    was not this group that was full, but one above it, or the machine: see /proc/vmstat.)`;
+  same("a KILL from elsewhere gives the same code, and the counter stays", { "90 MB": big, sent });
+  say`Docker calls it 'OOMKilled', and the group's 'memory.events' has both. If 'oom_kill' goes up there and
+    'oom' does not, it was another limit: that of a group above, where 'oom' goes up; or if there is none,
+    the machine was full. (In /proc/vmstat 'oom_kill' counts all such kills on the machine.)`;
 
   await part`Processor time, and how many processes`;
-  say`A loop for two seconds, without a limit, then with 5 of every 100 milliseconds.`;
+  say`A loop for two seconds, without a limit, then with 5 of every 100 milliseconds. 'usage_usec' is all the time
+    so far, in millionths of a second; 'nr_throttled' counts the periods in which the group had to wait.`;
   const spin = `sudo bash into $BOX timeout 2 bash -c 'while :; do :; done' || grep -E "usage|nr_throttled" $BOX/cpu.stat`;
   const first = await ours`${spin}`;
   await ours`echo 5000 100000 | sudo tee $BOX/cpu.max`;

@@ -86,9 +86,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`Now a web server in 'web', a line of Perl: whoever connects is told their own address.`;
   await $`echo 'use IO::Socket; $s = IO::Socket::INET->new(Listen => 9, LocalPort => 80); while ($c = $s->accept) { print $c $c->peerhost; close $c }' > web.pl`;
   await run`SERVER=$(sudo bash -c 'setsid nsenter --net=web perl -l web.pl &> web.log & echo $!')`;
-  say`'bash' connects to what it reads below /dev/tcp. From outside only 'machine' can be reached, where
-    nobody listens. One rule writes another address and port into what arrives for 8080: that is
-    '-p 8080:80'. What 'machine' itself sends does not arrive there, and takes a second rule.`;
+  say`'bash' connects to what it reads below /dev/tcp. From outside only 'machine' is in reach, and nobody listens.
+    One rule, at 'prerouting', gives what comes in for 8080 another address and port: that is '-p 8080:80'. What 'machine'
+    sends does not come in, and takes a second one, at 'output'. If only others reach a port, that one is missing.`;
   const visit = "bash -c 'cat < /dev/tcp/203.0.113.2/8080'";
   const far = `nsenter --net=internet ${visit}`;
   const door = await open`
@@ -107,12 +107,12 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("the rule opens the door", { before: said(far, 1), after: said(far, 2) });
   differ("and the other one for 'machine'", { before: said(visit, 1), after: said(visit, 2) });
   differ("the server sees who comes", { outside: said(far, 2), machine: said(visit, 2) });
-  say`Where Docker runs, 'sudo iptables -t nat -S' shows its MASQUERADE and DNAT. What is sent to
-    127.0.0.1 never leaves 'lo', so for that there is 'docker-proxy', which listens and passes on.`;
+  say`Where Docker runs, 'sudo iptables -t nat -S' shows its MASQUERADE and DNAT. They leave out
+    127.0.0.1, for what comes from there may not leave 'lo': so 'docker-proxy' listens there, and passes on.`;
 
   await part`Names`;
-  say`In 'db' 127.0.0.1 was nobody. So is 127.0.0.53, which many an /etc/resolv.conf names: hence Docker
-    mounts three files of its own. 'init' does so here, and then goes on as in chapter 5.`;
+  say`In 'db' nobody listened at 127.0.0.1, nor at 127.0.0.53, where many an /etc/resolv.conf says that names
+    are known. So Docker mounts three files of its own. 'init' does so here, and then goes on as in chapter 5.`;
   await rootfs("rootfs", "bash", "cat", "grep", "ls", "mount", "nsenter", "stat", "tr", "umount");
   await $`echo web > hostname; echo 127.0.0.1 localhost > hosts; echo nameserver 203.0.113.1 > resolv.conf; mkdir -p upper/etc work merged; touch upper/etc/{hostname,hosts,resolv.conf}`;
   await $`echo 'mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; for NAME in hostname hosts resolv.conf; do mount --bind $NAME merged/etc/$NAME; done' > init`;

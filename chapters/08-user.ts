@@ -42,15 +42,15 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   `;
   say`No user has a number in there yet. The kernel shows 65534 for all of them, which 'id' calls
     nobody, and nothing can be given to a 0 that is not there. (The first process has every
-    capability. But who starts a program as anyone but root loses them: here, 'bash'.)`;
+    capability. It loses them with the next program, here 'bash', unless it is user 0 in there.)`;
   const owner = await $`stat -c %u mine`;
   differ("inside, it has another owner", { inside: nobody("stat -c %u mine"), outside: owner });
 
   await part`A map, by hand`;
-  say`The map is a file of every process in there. Who made the namespace writes it, from outside
-    and only once: first number inside, first one outside, how many. Without root you may map only
-    yourself; and your group only when 'setgroups' is denied, which could drop a group that is
-    refused something. Start a process ('read' waits for its number), map it, and join it.`;
+  say`The map is a file in /proc/PID. Who made the namespace writes it, from outside and only once: first
+    number inside, first one outside, how many. Without root you may map only yourself; and your group
+    only after 'setgroups' is denied, because some files are closed to a group, and who could leave it
+    could open them. Start a process ('read' waits for its number), map it, and join it.`;
   const sleeps = "read -r PID < <(unshare --user bash -c 'echo $$; exec sleep 1d &> /dev/null')";
   await $`${sleeps}`;
   await $`echo deny > /proc/$PID/setgroups; echo "0 $(id -g) 1" > /proc/$PID/gid_map`;
@@ -88,9 +88,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   `;
   const yours = await $`stat -c %u rootfs/by-root`;
   same("what root makes in there is yours", { you, "its owner": yours });
-  say`That is rootless Podman, almost. "Invalid argument" is also what it says of an image with
-    files of numbers that the map lacks. Outside it is not root: it has no port below the number
-    here, no 'ping' for groups that are not in 'ping_group_range', no overlay before Linux 5.11. On
+  say`That is rootless Podman, almost. It says "Invalid argument", too, of an image whose files have
+    numbers that the map lacks. And outside you are not root: there is no port below the number that
+    comes next, no 'ping' for groups that are not in 'ping_group_range', no overlay before Linux 5.11. On
     Ubuntu AppArmor may forbid all mounts (kernel.apparmor_restrict_unprivileged_userns).`;
   await $`cat /proc/sys/net/ipv4/ip_unprivileged_port_start`;
 
@@ -124,7 +124,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const map = [`${first}`, `${Number(first) + 7}`];
   same("outside, 0 and 7 are what the map makes of them", { map, owners });
   say`Docker maps nothing unless told to (userns-remap): its root is the host's, with fewer rights.
-    In rootless Podman root is you, and 1 the first number after: see '--rootfs podman:IMAGE'.`;
+    In rootless Podman 0 is you, and 1 the first number that '/etc/subuid' gives you: see '--rootfs podman:IMAGE'.`;
   await beside(container);
   await $`kill $PID`;
 }

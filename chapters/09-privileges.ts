@@ -34,8 +34,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   const has = (text: string, name: string) => new RegExp(`${name}:\\s*(\\w+)`).exec(text)?.[1];
 
   await part`Root is root`;
-  say`Root in chapter 2's container opens two settings for writing, and writes nothing: 0 says that it may.
-    'swappiness' and 'timer_list' are the whole machine's. (With --rootless you get at neither.)`;
+  say`Root in chapter 2's container opens two settings for writing (0: it may; nothing is written), reads 'timer_list',
+    and starts a container of its own. 'swappiness' and 'timer_list' are the machine's. (--rootless gets at neither.)`;
   const naive = await own`
     ${unshare} bash
     id -u
@@ -50,15 +50,15 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   same("root in there may do what root may out here", { outside, inside: naive(setting) });
 
   await part`Capabilities`;
-  say`Each bit of these sets is a **capability**, one right of root's, such as to mount. Effective ones count;
-    permitted ones can be made effective. A program that is started gets the ambient ones, if it is marked
-    the inheritable ones, too, and if it is root's, all of Bnd, the bounding set. Cut that to Docker's.`;
+  say`Each bit of these sets is a **capability**, one right of root's. Effective ones count; permitted ones can be made
+    effective. When a program is started, all are worked out anew: if root starts it, it gets all of Bnd, the bounding
+    set; if another user does, the ambient ones, and what its file is marked for. So cut Bnd to Docker's.`;
   await $`CAPS=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap`;
   const tied = await own`
     ${unshare} setpriv --bounding-set=$CAPS --inh-caps=-all bash
     ${rename}
     ${setting}
-    id -u; chroot / pwd
+    id -u; chroot / pwd; mount -t tmpfs none /mnt
     grep Cap /proc/self/status
     unshare --user --keep-caps grep Cap /proc/self/status
   `;
@@ -69,14 +69,14 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   differ("it cannot change its host name any more", { all: naive(rename), tied: tied(rename) });
   const then = has(tied("unshare --user --keep-caps grep Cap /proc/self/status"), "CapEff");
   differ("in a user namespace of its own it has others", { before: left, then });
-  say`There it may mount, for in what belongs to that namespace all of them count. And 'swappiness' is as open
-    as before, for it is a file of root's. Capabilities alone do not tie root's hands.`;
+  say`To mount takes CAP_SYS_ADMIN, which is not among the fourteen. In that namespace it has it again, for what
+    belongs there. And 'swappiness' is a file of root's, open as before: capabilities alone do not tie root's hands.`;
 
   await part`System calls, and programs that make you root`;
-  say`A **seccomp filter** is a little program that the kernel runs before each system call. This one loads
-    the architecture (32,0,0,4), as each has its own numbers, and kills (6) unless it is $arch; loads the
-    number (32,0,0,0), and has unshare's fail with error 1; all others are allowed. 'perl' hands it to
-    prctl(2). (Docker's has hundreds of instructions. It refuses clone(2), too, which can do the same.)`;
+  say`A **seccomp filter** is a little program that the kernel runs before each system call. Each call has a number,
+    and each kind of processor its own list. This one says, in seven instructions: on another kind, end the process;
+    if it is 'unshare', answer "Operation not permitted"; else go on. 'perl' hands it to prctl(2). (Docker's has
+    hundreds. It refuses 'mount', so root is kept from that twice; and clone(2), which can do the same as 'unshare'.)`;
   await $`echo '($arch, $prctl, $unshare) = qx(uname -m) =~ /x86_64/ ? (0xC000003E, 157, 272) : (0xC00000B7, 167, 97);' > filter`;
   await $`echo '$f = pack "(SCCL)*", 32,0,0,4, 21,1,0,$arch, 6,0,0,0, 32,0,0,0, 21,0,1,$unshare, 6,0,0,0x50001, 6,0,0,0x7FFF0000;' >> filter`;
   await $`echo '$p = pack "Sx6P", length($f) / 8, $f; syscall($prctl, 22, 2, $p) and die "no filter: $!"; exec @ARGV' >> filter`;
@@ -98,9 +98,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
 
   await part`Covered paths`;
   await rootfs("rootfs", "bash", ..."cat grep ls mount nsenter stat tr umount unshare".split(" "));
-  say`Now all of it, in chapter 5's container. Process 1 has its hands tied, so its mounts are made from
-    outside: settings become read-only, and 'null' covers what this kernel has that tells too much, such as
-    'kcore', all memory. ('--wd=/', or it would stand outside.) '--privileged' is none of it: see the table.`;
+  say`Now all of it, in chapter 5's container. Process 1 has its hands tied, so its mounts are made from outside: settings
+    become read-only, and 'null' is mounted over what tells too much, such as 'kcore', all memory. ('--wd=/', or it would
+    stand outside.) '--privileged' is none of it, and all devices: in the table, it is the container from above.`;
   await $`echo 'set -e; cd "$0"; mkdir -p upper work merged rootfs/sys rootfs/dev; touch rootfs/dev/null; mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; cd merged; mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount --bind /dev/null dev/null' > mounts`;
   await $`echo 'for P in bus fs irq sys sysrq-trigger; do test ! -e proc/$P || { mount --bind proc/$P proc/$P; mount -o remount,bind,ro proc/$P; echo $P; }; done' >> mounts`;
   await $`echo 'for P in proc/{kcore,keys,latency_stats,sched_debug,timer_list}; do test ! -e $P || { mount --bind dev/null $P; echo $P; }; done; for P in proc/{acpi,asound,scsi} sys/{firmware,devices/virtual/powercap}; do test ! -d $P || { mount -t tmpfs -o ro tmpfs $P; echo $P; }; done; pivot_root . .; hash -r; umount -l .' >> mounts`;

@@ -86,7 +86,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await $`cat >> by-hand <<'END'
     limit() { # chapter 6
       GROUP=$TOP/by-hand.$NAME; [ -e $TOP/cgroup.procs ] && mkdir "$GROUP" 2> /dev/null || {
-        GROUP=''; echo '(No limits: they take root, and cgroups of version 2 alone.)' >&2; return; }
+        GROUP=''; echo '(No limits: for them be root, where all cgroups are of version 2.)' >&2; return; }
       for IT in cpu memory pids; do grep -qw $IT $TOP/cgroup.subtree_control || {
         echo "-$IT" >> controllers; echo "+$IT" > $TOP/cgroup.subtree_control; } || :; done
       for IT in "memory.max $MEMORY" 'pids.max 100' 'cpu.max 50000 100000'; do
@@ -152,10 +152,11 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       [ ! "$GROUP" ] || echo 0 > "$GROUP/cgroup.procs"; exec unshare --cgroup ../../by-hand last "$@"
     }
     END`;
-  say`The last steps take tools away, so one process takes them, loaded before: 'perl'. The filter is a list of
-    what Docker's refuses, by number (for x86-64, and for arm64), and all that is newer than it. It refuses pivot_root, so that
-    comes before; and to load one takes a right, so the capabilities go after. (They go with 'exec'. For --perl there is
-    none, so there 'capset' takes them.) Whoever joins does the same.`;
+  say`After pivot_root your machine's tools are gone. So the last steps are those of one program, which is loaded
+    before: 'perl'. First pivot_root, because the filter refuses it. Then the filter, because to load one takes a
+    capability: it is a list of what Docker's refuses, by number (for x86-64, and for arm64), and all that is newer
+    than it. Then the capabilities, which 'exec' cuts to the bounding set. (With --perl there is no 'exec', so there
+    'capset' cuts them.) Whoever joins does the same.`;
   await $`cat >> by-hand <<'END'
     last() {
       cd "$NAME/merged"; [ ! "$GROUP" ] || mount -t cgroup2 -o ro,nosuid,nodev,noexec cgroup sys/fs/cgroup; become . "$@"
@@ -236,7 +237,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   const outside = await $`${visit}`;
   const neighbour = await looks`sudo ./by-hand exec $BOX ${from}`;
   same("it answers at your port, and to its neighbour", { outside, neighbour });
-  say`A **pod** is containers in one network. There the server is at 127.0.0.1, too.`;
+  say`A **pod** is containers in one network namespace: one 'lo', one address, one set of ports. (Kubernetes has
+    them share ipc and uts, too.) There the server is at 127.0.0.1, as well.`;
   await box`POD=$(sudo ./by-hand run --net $WEB app:base sleep 1d); for NAME in $WEB $POD $BOX; do sudo ls -l /proc/$(cat $NAME/pid)/ns/net; done`;
   const pod = await looks`sudo ./by-hand exec $POD ${from.replace("0x0A000902", "0x7F000001")}`;
   const alone = await $({
@@ -269,7 +271,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   });
   same("with exec as much as process 1", { exec: lines(exec), "process 1": lines(first) });
   say`"Seccomp: 2" says that there is a filter, not what it refuses. So try: these calls, with arguments that
-    nothing can be done with (-1), as root out here and in the container.`;
+    nothing can be done with (-1), as root out here and in the container. Refused is "Operation not permitted", or
+    "Function not implemented" (out here, that is what this kernel was built without).`;
   await $`cat > calls <<'END'
     ${calls.replaceAll("\n", "\n    ")}
     END`;
@@ -283,8 +286,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     ["system calls", "out here", "in yours", "in Docker's"],
     ["refused", often(free.stdout), often(tied.stdout), String(theirs.length)],
   );
-  say`Now the table. Limits take cgroups of version 2. With --rootless three rows differ: that one, the user ids, and
-    /dev, since only the machine's root makes devices, so yours are mounted.`;
+  say`Now the table. Where all cgroups are of version 2, all rows are equal; elsewhere there are no limits. With
+    --rootless three rows differ: that one, the user ids, and /dev, since only the machine's root makes devices, so
+    yours are mounted.`;
   await beside(mine);
   say`**What still differs:** a test of this chapter has a program read two thousand facts inside both, such as modes,
     mounts in their order, and the kernel's settings. Besides names and addresses two are left: Docker's / is a

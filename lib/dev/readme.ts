@@ -44,14 +44,36 @@ export function readSections(): Map<string, string> {
   return new Map([...found].map(([, name = "", text = ""]) => [name, text.trim()]));
 }
 
-/** What a chapter prints as Markdown. With `--print`, its lines are not run. */
-async function run(path: string, ...flags: "--print"[]): Promise<string> {
-  const command = [...runtime(), path, "--markdown", ...flags];
-  const here = await outputOf(command);
-  // What this kernel does not allow, one of its own does; there, the output is a terminal.
-  const inVm = [file(".ci/run-in-vm"), "bash", "-o", "pipefail", "-c", '"$@" | cat', "-"];
-  const { text, status } = here.status === 2 ? await outputOf([...inVm, ...command]) : here;
-  if (status !== 0) throw new Error(`${path} ended with ${status}.`);
+/** Chapter 8 is about who is not root, so an ordinary user is told it. */
+export const forUser = "08-user";
+
+/**
+ * The command that prints a chapter as Markdown: here, or in a kernel of its own, where there is an
+ * ordinary user. There its output is a terminal, unless it is piped.
+ */
+export function command(name: string, inVm = name === forUser): string[] {
+  const told = [...runtime(), chapters.get(name)!, "--markdown"];
+  if (!inVm) return told;
+  const who = name === forUser ? ["--sudo"] : [];
+  return [
+    file(".ci/run-in-vm"),
+    ...who,
+    "bash",
+    "-o",
+    "pipefail",
+    "-c",
+    '"$@" | cat',
+    "-",
+    ...told,
+  ];
+}
+
+/** What a chapter prints as Markdown. */
+async function run(name: string): Promise<string> {
+  const here = await outputOf(command(name));
+  // What this kernel does not allow, one of its own does.
+  const { text, status } = here.status === 2 ? await outputOf(command(name, true)) : here;
+  if (status !== 0) throw new Error(`${name} ended with ${status}.`);
   return text;
 }
 
@@ -231,13 +253,13 @@ async function write(): Promise<string> {
   const sections = readSections();
   const written: string[] = [];
   const wanted = process.argv.slice(2);
-  for (const [name, path] of chapters) {
+  for (const name of chapters.keys()) {
     const isWanted = wanted.length === 0 || wanted.some((each) => name.startsWith(each));
     if (!isWanted && sections.has(name)) {
       written.push(`<!-- ${name} -->\n\n${sections.get(name)}\n\n<!-- /${name} -->`);
       continue;
     }
-    const told = await sectionOf(name, await run(path));
+    const told = await sectionOf(name, await run(name));
     const old = sections.get(name);
     const same =
       old !== undefined &&

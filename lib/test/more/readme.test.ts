@@ -6,8 +6,10 @@ import { describe, test } from "node:test";
 import {
   blocksOf,
   chapters,
+  command,
   comparable,
   cutAs,
+  forUser,
   notComparable,
   readSections,
   sectionOf,
@@ -20,6 +22,7 @@ import {
   cannotRun,
   chapter,
   leavesNothing,
+  missingTools,
   notRoot,
   run,
   toldToItsEnd,
@@ -37,9 +40,13 @@ for (const [name, path] of chapters) {
   describe(`README: ${name}`, () => {
     const section = sections.get(name) ?? "";
 
-    const skip = notTold || notComparable();
+    const [inVm, skip] =
+      name === forUser
+        ? [command(name), notRoot || missingTools("linux.uml")]
+        : [undefined, notTold || notComparable()];
     test("has what its lines print, or run: npm run readme", { skip }, async () => {
-      const { stdout } = toldToItsEnd(await leavesNothing(() => run(chapter(path, "--markdown"))));
+      const how = inVm ?? chapter(path, "--markdown");
+      const { stdout } = toldToItsEnd(await leavesNothing(() => run(how, { timeout: 600_000 })));
       const told = await sectionOf(name, stdout);
       printsTheSame(section, told);
       const printed = section.replace(/^```sh\n[^]*?^```$/gm, "");
