@@ -42,7 +42,7 @@ for (const [name, path] of chapters) {
 
     const [inVm, skip] =
       name === forUser
-        ? [command(name), notRoot || missingTools("linux.uml")]
+        ? [command(name), notTold || notRoot || missingTools("linux.uml")]
         : [undefined, notTold || notComparable()];
     test("has what its lines print, or run: npm run readme", { skip }, async () => {
       const how = inVm ?? chapter(path, "--markdown");
