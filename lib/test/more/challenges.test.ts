@@ -82,21 +82,21 @@ describe("--challenge at a terminal", { skip: cannotRun }, () => {
   const skip = noOwnMounts || (!container && "chapter 11 is left out");
   test("stands in no other's way where it cannot be told", { skip }, async () => {
     const without = withoutTool("podman", chapter(container!, "--challenge"));
-    const pickNumber = (number: number, then: (reader: Reader) => Promise<unknown>) =>
+    const pickAfter = (typed: string, then: (reader: Reader) => Promise<unknown>) =>
       leavesNothing(() =>
         atTerminal(without, {}, async (reader) => {
           await reader.sees(/Be Podman's runtime.*\n/);
-          reader.types(keys.down.repeat(number) + keys.enter);
+          reader.types(typed + keys.enter);
           await then(reader);
         }),
       );
-    const begun = await pickNumber(0, async ({ sees, types }) => {
+    const begun = await pickAfter("", async ({ sees, types }) => {
       await sees(/^Challenge: Teach your script/m);
       types(keys.ctrlC);
     });
     assert.equal(begun.status, 130, begun.output);
     const why = /podman is missing\.|Podman is not in reach/;
-    const { status, output } = await pickNumber(2, ({ sees }) => sees(why));
+    const { status, output } = await pickAfter(keys.up, ({ sees }) => sees(why));
     assert.equal(status, 2, output);
   });
 
