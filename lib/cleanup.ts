@@ -86,11 +86,12 @@ export function clear(directory: string, shell: Shell, sudo: boolean): string | 
   const look = findResidents(directory, asRoot);
   const pids = (text: string) => (text.match(/\d+/g) ?? []).map(Number);
 
-  // What is killed may have started others meanwhile, so look again. And what is just becoming
-  // another program has no environment for a moment: a stranger is who is one twice.
+  // What is killed may have started others meanwhile, or have ended just after that, so look until
+  // two looks find the same. And what is just becoming another program has no environment for a moment:
+  // a stranger is who is one twice.
   const end = `${look}; [ ! "$ours" ] || ${asRoot}kill -9 $ours 2>/dev/null`;
   const { stdout: strangers } = shell.runSync(
-    `before=; for round in {1..20}; do ${end}; [ "$ours" ] || [ "$others" != "$before" ] || break; before=$others; done; echo $others`,
+    `before=?; for round in {1..20}; do ${end}; [ "$ours" ] || [ "$others" != "$before" ] || break; before=\${ours:+?}$others; done; echo $others`,
   );
   for (const line of registered(directory)) {
     // For root it is a function of the shell's, which takes no options.

@@ -88,8 +88,8 @@ async function atProbes(tmp: string, isOver: () => boolean) {
 /** A question of a chapter, or a place in the shell that is opened at one. */
 interface Place {
   name: string;
-  /** Goes there, from the chapter's first question. */
-  reach(reader: Reader): Promise<unknown>;
+  /** Goes there, past the questions about what earlier chapters have left, which come first. */
+  reach(reader: Reader, leftovers: number): Promise<unknown>;
 }
 
 interface Contents {
@@ -100,10 +100,19 @@ interface Contents {
   shells: Place[];
 }
 
+/** Leaves what earlier chapters have left. */
+async function leaveAll({ sees, types }: Reader, leftovers: number) {
+  for (; leftovers > 0; leftovers--) {
+    await sees(/Leave it as it is\n/);
+    types(keys.enter);
+  }
+}
+
 /** Goes to a question, and if something is to be typed in its shell, through that. */
 const reachQuestion = (questions: number, typed: string[] = []) => {
-  return async (reader: Reader) => {
+  return async (reader: Reader, leftovers: number) => {
     const { sees, types } = reader;
+    await leaveAll(reader, leftovers);
     await agree(reader, questions);
     await sees(question);
     if (typed.length > 0) {
@@ -119,9 +128,11 @@ const reachQuestion = (questions: number, typed: string[] = []) => {
 
 /** Picks a challenge, and goes on to its shell. */
 const reachChallenge = (number: number) => {
-  return async ({ sees, types }: Reader) => {
+  return async (reader: Reader, leftovers: number) => {
+    const { sees, types } = reader;
     await sees(/Take a further challenge\?(\n.*[●○].*)+\n/);
     types(keys.down.repeat(number) + keys.enter);
+    await leaveAll(reader, leftovers);
     while (/Stop here/.test(await sees(/Stop here\n|Leave: exit[^]*[#$] $/))) types(keys.enter);
   };
 };
@@ -135,8 +146,8 @@ async function challengeContents(path: string): Promise<Contents> {
   }));
   const questions = places.map(({ name, reach }) => ({
     name: `the question after ${name}`,
-    async reach(reader: Reader) {
-      await reach(reader);
+    async reach(reader: Reader, leftovers: number) {
+      await reach(reader, leftovers);
       reader.types("exit\r");
       await reader.sees(question);
     },
@@ -323,12 +334,7 @@ function asked(
         const command = alone(chapter(contents.path, ...contents.flags));
         const leftovers = readdirSync(tmp).length;
         const { status } = await atTerminal(command, { tmp }, async (reader) => {
-          const { sees, types } = reader;
-          for (let left = leftovers; left > 0; left--) {
-            await sees(/Leave it as it is\n/);
-            types(keys.enter);
-          }
-          await reach(reader);
+          await reach(reader, leftovers);
           first?.();
           act(reader, startedWith(tmp));
         });
