@@ -99,9 +99,9 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   say`That was '--read-only --tmpfs /tmp'. Root in Docker may not mount, and so cannot undo it.`;
 
   await part`Mounts that travel`;
-  say`A new mount namespace begins with a copy of each mount. Something is mounted later, below the original:
-    a private copy does not get it. A slave does. A shared one does, and what is mounted there comes back, too.
-    Make 'volume' a mount that is shared (--make-private parts it from others first), and try all three.`;
+  say`A new mount namespace begins with a copy of each mount. What is mounted later below the original does not
+    appear in a private copy. It does in a slave and in a shared one, and what is mounted in the latter comes
+    back. Make 'volume' a shared mount (--make-private parts it from others first), and try all three.`;
   await $({
     changes: "'volume' becomes a mount, and shared",
     undo: "by 'umount', further down",

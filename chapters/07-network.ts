@@ -111,8 +111,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     127.0.0.1, for what comes from there may not leave 'lo': so 'docker-proxy' listens there, and passes on.`;
 
   await part`Names`;
-  say`In 'db' nobody listened at 127.0.0.1, nor at 127.0.0.53, where many an /etc/resolv.conf says that names
-    are known. So Docker mounts three files of its own. 'init' does so here, and then goes on as in chapter 5.`;
+  say`In 'db' nobody answered at 127.0.0.1. Nor would anybody at 127.0.0.53, the name server in many an
+    /etc/resolv.conf. So Docker mounts three files of its own. 'init' does so here, and then goes on as in chapter 5.`;
   await rootfs("rootfs", "bash", "cat", "grep", "ls", "mount", "nsenter", "stat", "tr", "umount");
   await $`echo web > hostname; echo 127.0.0.1 localhost > hosts; echo nameserver 203.0.113.1 > resolv.conf; mkdir -p upper/etc work merged; touch upper/etc/{hostname,hosts,resolv.conf}`;
   await $`echo 'mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; for NAME in hostname hosts resolv.conf; do mount --bind $NAME merged/etc/$NAME; done' > init`;

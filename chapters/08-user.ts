@@ -47,10 +47,10 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("inside, it has another owner", { inside: nobody("stat -c %u mine"), outside: owner });
 
   await part`A map, by hand`;
-  say`The map is a file in /proc/PID. Who made the namespace writes it, from outside and only once: first
+  say`The map is a file in /proc/PID. Whoever made the namespace writes it, from outside and only once: first
     number inside, first one outside, how many. Without root you may map only yourself; and your group
-    only after 'setgroups' is denied, because some files are closed to a group, and who could leave it
-    could open them. Start a process ('read' waits for its number), map it, and join it.`;
+    only after 'setgroups' is denied, because some files are closed to a group, and whoever could leave
+    it could open them. Start a process ('read' waits for its number), map it, and join it.`;
   const sleeps = "read -r PID < <(unshare --user bash -c 'echo $$; exec sleep 1d &> /dev/null')";
   await $`${sleeps}`;
   await $`echo deny > /proc/$PID/setgroups; echo "0 $(id -g) 1" > /proc/$PID/gid_map`;

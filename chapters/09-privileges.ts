@@ -74,9 +74,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
 
   await part`System calls, and programs that make you root`;
   say`A **seccomp filter** is a little program that the kernel runs before each system call. Each call has a number,
-    and each kind of processor its own list. This one says, in seven instructions: on another kind, end the process;
+    and each kind of processor has its own list. This one says, in seven instructions: on another kind, end the process;
     if it is 'unshare', answer "Operation not permitted"; else go on. 'perl' hands it to prctl(2). (Docker's has
-    hundreds. It refuses 'mount', so root is kept from that twice; and clone(2), which can do the same as 'unshare'.)`;
+    hundreds. It refuses 'mount', too, so that is locked twice; and clone(2), which can do the same as 'unshare'.)`;
   await $`echo '($arch, $prctl, $unshare) = qx(uname -m) =~ /x86_64/ ? (0xC000003E, 157, 272) : (0xC00000B7, 167, 97);' > filter`;
   await $`echo '$f = pack "(SCCL)*", 32,0,0,4, 21,1,0,$arch, 6,0,0,0, 32,0,0,0, 21,0,1,$unshare, 6,0,0,0x50001, 6,0,0,0x7FFF0000;' >> filter`;
   await $`echo '$p = pack "Sx6P", length($f) / 8, $f; syscall($prctl, 22, 2, $p) and die "no filter: $!"; exec @ARGV' >> filter`;
@@ -100,7 +100,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await rootfs("rootfs", "bash", ..."cat grep ls mount nsenter stat tr umount unshare".split(" "));
   say`Now all of it, in chapter 5's container. Process 1 has its hands tied, so its mounts are made from outside: settings
     become read-only, and 'null' is mounted over what tells too much, such as 'kcore', all memory. ('--wd=/', or it would
-    stand outside.) '--privileged' is none of it, and all devices: in the table, it is the container from above.`;
+    stand outside.) '--privileged' does none of it, and adds all devices: in the table that is the container from above.`;
   await $`echo 'set -e; cd "$0"; mkdir -p upper work merged rootfs/sys rootfs/dev; touch rootfs/dev/null; mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; cd merged; mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount --bind /dev/null dev/null' > mounts`;
   await $`echo 'for P in bus fs irq sys sysrq-trigger; do test ! -e proc/$P || { mount --bind proc/$P proc/$P; mount -o remount,bind,ro proc/$P; echo $P; }; done' >> mounts`;
   await $`echo 'for P in proc/{kcore,keys,latency_stats,sched_debug,timer_list}; do test ! -e $P || { mount --bind dev/null $P; echo $P; }; done; for P in proc/{acpi,asound,scsi} sys/{firmware,devices/virtual/powercap}; do test ! -d $P || { mount -t tmpfs -o ro tmpfs $P; echo $P; }; done; pivot_root . .; hash -r; umount -l .' >> mounts`;

@@ -86,7 +86,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await $`cat >> by-hand <<'END'
     limit() { # chapter 6
       GROUP=$TOP/by-hand.$NAME; [ -e $TOP/cgroup.procs ] && mkdir "$GROUP" 2> /dev/null || {
-        GROUP=''; echo '(No limits: for them be root, where all cgroups are of version 2.)' >&2; return; }
+        GROUP=''; echo '(No limits: they need root, and no cgroups of version 1.)' >&2; return; }
       for IT in cpu memory pids; do grep -qw $IT $TOP/cgroup.subtree_control || {
         echo "-$IT" >> controllers; echo "+$IT" > $TOP/cgroup.subtree_control; } || :; done
       for IT in "memory.max $MEMORY" 'pids.max 100' 'cpu.max 50000 100000'; do
@@ -291,7 +291,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     yours are mounted.`;
   await beside(mine);
   say`**What still differs:** a test of this chapter has a program read two thousand facts inside both, such as modes,
-    mounts in their order, and the kernel's settings. Besides names and addresses two are left: Docker's / is a
+    mounts in their order, and the kernel's settings, and try every system call. Besides names and addresses two are left: Docker's / is a
     slave of your machine's ('master:' in mountinfo), and a new overlay has an id ('uuid=on').`;
 
   await part`Logs, stop, rm`;

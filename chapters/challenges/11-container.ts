@@ -213,7 +213,7 @@ const rights = () =>
 const bundle: Challenge<Process> = {
   title: "Say the same to runc: an OCI bundle",
   goal: `Docker does not make a container either: it writes down what it wants, and has runc make it. 'runc spec'
-    has written a 'config.json' for fewer rights, no filter and a / that is read-only. Change it so that 'sudo
+    writes a 'config.json' for fewer rights, no filter and a / that is read-only. Change it so that 'sudo
     bash box' starts what Docker would.`,
   needs: ["runc"],
   async prepare({ say, $, rootfs }) {
@@ -276,8 +276,8 @@ const bundle: Challenge<Process> = {
     "action": "SCMP_ACT_ERRNO"}]}}. With --rootless the mount of /dev/pts can have no 'gid=5'.`,
   ],
   async solution({ say, $, beside }) {
-    say`JSON is what node reads, and you have one. Limits go by cgroups: here they are asked for where you are the machine's root, and
-      all cgroups are of version 2.`;
+    say`This course runs on node, which reads JSON. Limits are asked for only where you are the machine's
+      root, and all cgroups are of version 2.`;
     await $`cat > change.js <<'END'
     const { existsSync, readFileSync, writeFileSync } = require("fs"), config = JSON.parse(readFileSync("config.json"));
     const machine = readFileSync("/proc/self/uid_map", "utf8").includes("4294967295"), { linux } = config;

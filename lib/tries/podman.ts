@@ -4,12 +4,12 @@
  * @see podman(1), JSON::PP(3perl)
  */
 import { idsAreMapped } from "../kernel.ts";
-import { CannotStart, NoRoot, type Try } from "../preflight.ts";
+import { CannotStart, type Try } from "../preflight.ts";
 
 const requirePodman: Try = async (shell) => {
   if (idsAreMapped())
-    throw new NoRoot(
-      "A challenge has Podman start a container, and in here Podman is not in reach. It takes root.",
+    throw new CannotStart(
+      "A challenge has Podman start a container, and in here Podman is not in reach. Leave out --rootless.",
     );
   const version = await shell.aside("sudo podman version");
   if (!version.ok)
