@@ -138,8 +138,8 @@ export async function tellFacts(
   say`/proc says of every process what it sees (mounts, users, network interfaces) and what it may do;
     its namespaces, open files and devices, variables and limits. Read that of the first process in
     your container${other ? `, then in ${title}'s` : ""}, and compare. ('nsenter' joins it, and 'stat' says which / that gives: by
-    the number of the file system, and of the file in it.) In the table = marks what is equal, and a number
-    is the chapter that explains a row. You need not understand them all yet.`;
+    the number of the file system, and of the file in it.) In the table '=' marks what is equal, and a
+    number is the chapter that explains a row. You need not understand them all yet.`;
   const mounts = "a second /proc is mounted, until the last line";
   const options = { changes: last.length > 0 ? mounts : "nothing, it only looks" };
   const yours = await enter(options)`${[line, first, ...looks, ...last].join("\n")}`;
@@ -149,7 +149,7 @@ export async function tellFacts(
   const compared = compare(rows(yours), dockers);
   table(["", "first process", "yours", `${title}'s`], ...compared);
   await other?.end?.();
-  say`${other ? "" : `(Docker's column was recorded: ${about}. Of what it covers, there is what your kernel has. With '--rootfs docker:IMAGE' it is read here and now.)`}
+  say`${other ? "" : `(Docker's column was recorded: ${about}. Of the paths that it covers, those are listed that your kernel has. With '--rootfs docker:IMAGE' it is read here and now.)`}
     Docker's versions differ in what they hide, and Podman differs in some of its defaults.`;
   return compared.at(-1)![2]?.replaceAll("*", "");
 }
