@@ -106,8 +106,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await part`The way out`;
   say`Even files are not confined. chroot changes where / is, and '..' stops only there: a process
     whose working directory is not below it can walk up, until '.' and '..' are the same directory.`;
-  say`Root inside gets there by a second chroot, further down. 'nsenter --root' does it here: it changes /, and stays
-    where it is. (Newer versions want a namespace to join: here their own. And the shell does not know where it is.)`;
+  say`Root inside gets there by a second chroot, further down. Here 'nsenter --root' does the same: 'rootfs' becomes the /, and it
+    stays outside. (Newer versions want a namespace to join, too: here the one they are in. The shell misses a path to itself.)`;
   const outside = await enter({ changes: "nothing, but this shell gets out: type with care" })`
     sudo nsenter --pid=/proc/self/ns/pid --root=rootfs ${shell}
     ls -a ..

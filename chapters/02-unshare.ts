@@ -71,8 +71,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   say`Without --fork, 'unshare' does not start 'bash', it turns into it. But a process never changes
     its own pid namespace; only its children are born into the new one. The first of them is process
     1 there, and when process 1 ends, the kernel closes the namespace for good.`;
-  say`So the first 'ls' is process 1, and the second cannot start. (--norc keeps 'bash' from its
-    start-up files. On Ubuntu they run a program before you type, and that would be process 1.)`;
+  say`So the first 'ls' is process 1, and the second cannot start; the error means a closed namespace, not
+    memory. (--norc keeps 'bash' from its start-up files. On Ubuntu they run a program before you type,
+    and that would be process 1.)`;
   await enter({ changes: "nothing; the second 'ls' will not even start", nothrow: true })`
     sudo unshare --pid bash --norc
     ls -d /

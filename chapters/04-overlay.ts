@@ -79,8 +79,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   const first = await $`cat merged/greeting`;
   const second = await $`cat swapped/greeting`;
   differ("the order decides which greeting you get", { "app:base": first, "base:app": second });
-  say`Which layer is a file in 'merged' from? As long as all layers are on one file system, it shows
-    the inode number of its original. (A file that was copied up keeps that of the lower one.)`;
+  say`Which layer is a file in 'merged' from? As long as all layers are on one file system, it has the
+    inode number of its original. (A file that was copied up keeps that of the lower one.)`;
   const depth = shell === "bash" ? "" : "-maxdepth 1 ";
   const files = await $`find upper app base merged ${depth}-type f -printf "%i %P %H\n"`;
   table(["file in merged", "comes from"], ...origins(files.stdout));

@@ -2,7 +2,7 @@
 /**
  * 05 · pivot-root: a / without a way out
  *
- * **You know this:** '-v ./data:/data' shows a container one directory of yours, and '..' does not
+ * **You know this:** '-v "$PWD/data:/data"' shows a container one directory of yours, and '..' does not
  * lead from there to the rest. With '--read-only' it cannot even change its own files.
  *
  * After chroot the old / is still mounted, and so chapter 1 could walk out. pivot_root(2) changes
@@ -34,9 +34,9 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   say`It exchanges mounts, and 'rootfs' is not a mount, only a directory in one.`;
 
   await part`Another / for the mount namespace`;
-  say`'mount --bind' mounts a directory, here on itself. 'pivot_root . .' makes it the /, and puts the
-    old / on top of it. 'umount -l .' takes that off: -l, for lazy, because this very shell is a program of
-    the old one. (umount reads /proc. With --norc and 'hash -r' the shell looks for nothing at old places.)`;
+  say`'mount --bind' mounts a directory, here on itself. 'pivot_root . .' makes it the /, and mounts the old / on
+    top of it, which is what '..' and 'umount .' then meet. -l, for lazy: this very shell is a program of the old
+    one. (umount reads /proc. 'hash -r' has it forget where its programs were; --norc: no start-up files.)`;
   const walk = `nsenter --pid=/proc/self/ns/pid --root=new ${shell} -c 'until [ . -ef .. ]; do cd -P ..; done; ls -di .'`;
   const pivoted = await enter({ changes: "nothing here, but for a directory 'rootfs/new'" })`
     sudo unshare --mount bash --norc
@@ -99,9 +99,9 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   say`That was '--read-only --tmpfs /tmp'. Root in Docker may not mount, and so cannot undo it.`;
 
   await part`Mounts that travel`;
-  say`A new mount namespace begins with a copy of each mount. What is mounted later below the original does not
-    appear in a private copy. It does in a slave and in a shared one, and what is mounted in the latter comes
-    back. Make 'volume' a shared mount (--make-private parts it from others first), and try all three.`;
+  say`A new mount namespace begins with a copy of each mount. What is mounted later below the original does not appear in
+    a private copy. It does in a slave and in a shared one, and what is mounted in the latter comes back. Make 'volume'
+    a shared mount (--make-private parts it from others first), and try all three: a 'sleep' in each, a link to its /proc.`;
   await $({
     changes: "'volume' becomes a mount, and shared",
     undo: "by 'umount', further down",

@@ -43,7 +43,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     ...{ changes: "the topmost groups get the controllers in NEW, if any", undo: "at the end" },
     undoneBy: "echo $NEW | tr + - | sudo tee /sys/fs/cgroup/cgroup.subtree_control",
   })`echo $NEW | sudo tee /sys/fs/cgroup/cgroup.subtree_control && cat $CG/cgroup.controllers`;
-  say`Your group has all three. Move a process into it, by its number, and hand one on to 'box'.`;
+  say`Your group has all three. Move a process into it, by its number, and try to hand a controller on to 'box'.`;
   await ours`sleep 1d &> /dev/null & PID=$!; echo $PID | sudo tee $CG/cgroup.procs`;
   await $({ changes: "none", nothrow: true })`echo +memory | sudo tee $CG/cgroup.subtree_control`;
   say`Device or resource busy: a group that hands memory down may have no processes itself, or they
@@ -56,6 +56,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $({ changes: "'sleep' ends", nothrow: true })`sudo rmdir $BOX; kill $PID`;
 
   await part`Memory, and exit code 137`;
+  say`At most 64 MB, and no swap, or what does not fit would go to the disk.`;
   await ours`echo 64M | sudo tee $BOX/memory.max; echo 0 | sudo tee $BOX/memory.swap.max`;
   say`'into' enters a group, then becomes a program. This one fills a variable with blanks.`;
   await $`echo 'echo $$ > "$1"/cgroup.procs; shift; exec "$@"' > into`;
@@ -67,9 +68,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     'docker kill', too, and that of 'docker stop' after ten seconds. But who sent it? Count again.`;
   const sent = await ours`sudo bash into $BOX bash -c 'kill -KILL $$' || echo $? $(${oom})`;
   same("a KILL from elsewhere gives the same code, and the counter stays", { "90 MB": big, sent });
-  say`Docker calls it 'OOMKilled', and the group's 'memory.events' has both. If 'oom_kill' goes up there and
-    'oom' does not, it was another limit: that of a group above, where 'oom' goes up; or if there is none,
-    the machine was full. (In /proc/vmstat 'oom_kill' counts all such kills on the machine.)`;
+  say`Docker calls it 'OOMKilled'. 'memory.events' has 'oom', too: how often the group was at its own limit. If
+    'oom_kill' goes up and 'oom' does not, it was another limit: that of a group above, where 'oom' goes up; or if
+    there is none, the machine was full. (In /proc/vmstat 'oom_kill' counts all such kills on the machine.)`;
 
   await part`Processor time, and how many processes`;
   say`A loop for two seconds, without a limit, then with 5 of every 100 milliseconds. 'usage_usec' is all the time
@@ -82,15 +83,16 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     ({ stdout }) => /nr_throttled \d+/.exec(stdout)?.[0],
   );
   differ("with the limit it is made to wait", { "without one": freely, "with one": limited });
-  say`So if 'nr_throttled' grows, the limit is what makes it slow. ('usage_usec' is what it got, in all.)`;
-  say`'timeout' starts a second process. Where one is allowed it cannot, and nor can a fork bomb.`;
+  say`So if 'nr_throttled' grows, the limit is what makes it slow. ('usage_usec' is what it got: 2000000 at first, then a
+    tenth of that. The README's are of a kernel that runs as a process, and counts them wrong.)`;
+  say`'timeout' starts a second process. Where only one is allowed it cannot; neither could a fork bomb.`;
   const free = await ours`sudo bash into $BOX timeout 9 true && cat $BOX/pids.events`;
   await ours`echo 1 | sudo tee $BOX/pids.max`;
   const full = await ours`sudo bash into $BOX timeout 9 true || cat $BOX/pids.events`;
   differ("the second was refused, and that was counted", { "no limit": free, "one process": full });
 
   await part`Watch, pause, end`;
-  say`A loop in the background ('ulimit' ends it after a minute), and two files of 'docker stats':`;
+  say`A loop in the background ('ulimit' ends it after a minute of processor time), and two files of 'docker stats':`;
   await ours`sudo bash -c "bash into $BOX bash -c 'ulimit -t 60; while :; do :; done' &> /dev/null &"`;
   await $`sleep 1; cat $BOX/{memory,pids}.current`;
   say`Freeze the group, as 'docker pause' does. No process is asked, and none can refuse.`;
@@ -119,7 +121,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const host = await $`grep MemTotal /proc/meminfo`;
   same("its meminfo is the machine's", { host, inside: inside("grep MemTotal /proc/meminfo") });
   say`So a program that plans by 'free' takes too much, and is killed. It must read 'memory.max', as
-    Java does. (In Docker it is read-only, so that not even root inside can raise the limit.)`;
+    Java does. (Root inside cannot raise it: in Docker it is read-only, and with 'nsdelegate', which
+    systemd sets, the kernel refuses it.)`;
   await beside(container, "mount -t cgroup2 cgroup2 /sys/fs/cgroup; cd /proc/1");
   await ours`sudo rmdir $BOX $CG; echo $NEW | tr + - | sudo tee /sys/fs/cgroup/cgroup.subtree_control`;
 }

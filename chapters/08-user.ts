@@ -6,7 +6,7 @@
  * Kubernetes, 'hostUsers: false' makes such a root.
  *
  * So far root inside was root outside. A user namespace numbers users anew, and a map says who they
- * are outside. Its root has every right of root's, but over nothing that was there before.
+ * are outside. Its root has every right of root's, but only over what belongs to it: not your machine.
  *
  *      in the container             on the host
  *     ┌─────────────────┐      ┌────────────────────┐
@@ -47,7 +47,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("inside, it has another owner", { inside: nobody("stat -c %u mine"), outside: owner });
 
   await part`A map, by hand`;
-  say`The map is a file in /proc/PID. Whoever made the namespace writes it, from outside and only once: first
+  say`The map is a file in /proc/PID. It can be written only once, here by who made the namespace: first
     number inside, first one outside, how many. Without root you may map only yourself; and your group
     only after 'setgroups' is denied, because some files are closed to a group, and whoever could leave
     it could open them. Start a process ('read' waits for its number), map it, and join it.`;
@@ -95,8 +95,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $`cat /proc/sys/net/ipv4/ip_unprivileged_port_start`;
 
   await part`Root who is somebody else`;
-  say`So root gives users more numbers, as a rule 65536 each, in '/etc/subuid'. 'newuidmap', which
-    is setuid root, writes a map of them; --map-auto calls it. Here, 'sudo' writes one.`;
+  say`So root gives users more numbers, as a rule 65536 each, in '/etc/subuid'. 'newuidmap', which may do that, writes a
+    map of them; --map-auto calls it. Here, 'sudo' writes one. (Without --preserve-credentials 'nsenter' becomes user 0.)`;
   await $`${sleeps}`;
   const maps = { changes: "root in there is 100000 outside", undo: "by 'kill', at the end" };
   await $(maps)`echo 0 100000 65536 | sudo tee /proc/$PID/{uid,gid}_map`;

@@ -4,8 +4,8 @@
  *
  * **You know this:** '--cap-drop ALL', '--security-opt no-new-privileges', and '--privileged'.
  *
- * Root in a container is user 0, as outside. Namespaces decide what it sees; what it may do, other
- * locks, which 'unshare' does not set. Each of them refuses by itself:
+ * Root in a container is user 0, as outside. Namespaces decide what it sees. Other locks decide what
+ * it may do, and 'unshare' sets none of them. Each refuses by itself:
  *
  *     mount(…), open(…): root in a container asks the kernel
  *     ├── seccomp         may that be called at all?
@@ -34,8 +34,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   const has = (text: string, name: string) => new RegExp(`${name}:\\s*(\\w+)`).exec(text)?.[1];
 
   await part`Root is root`;
-  say`Root in chapter 2's container opens two settings for writing (0: it may; nothing is written), reads 'timer_list',
-    and starts a container of its own. 'swappiness' and 'timer_list' are the machine's. (--rootless gets at neither.)`;
+  say`Root in chapter 2's container opens two settings for writing (0: it may; nothing is written), reads 'timer_list', and starts
+    a container of its own. 'swappiness' and 'timer_list' are the machine's. (--rootless gets at them only if root starts it.)`;
   const naive = await own`
     ${unshare} bash
     id -u
@@ -50,9 +50,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   same("root in there may do what root may out here", { outside, inside: naive(setting) });
 
   await part`Capabilities`;
-  say`Each bit of these sets is a **capability**, one right of root's. Effective ones count; permitted ones can be made
-    effective. When a program is started, all are worked out anew: if root starts it, it gets all of Bnd, the bounding
-    set; if another user does, the ambient ones, and what its file is marked for. So cut Bnd to Docker's.`;
+  say`Each bit of these sets is a **capability**, one right of root's. Effective ones count; permitted ones can be made effective.
+    When a program is started, these two are worked out anew: if root starts it, from Bnd, the bounding set, which only
+    shrinks; if another user does, from the ambient ones and what its file is marked for. So cut Bnd to Docker's.`;
   await $`CAPS=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap`;
   const tied = await own`
     ${unshare} setpriv --bounding-set=$CAPS --inh-caps=-all bash
@@ -74,9 +74,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
 
   await part`System calls, and programs that make you root`;
   say`A **seccomp filter** is a little program that the kernel runs before each system call. Each call has a number,
-    and each kind of processor has its own list. This one says, in seven instructions: on another kind, end the process;
+    and each kind of processor has its own list. This one says, in seven instructions: on another kind, end it;
     if it is 'unshare', answer "Operation not permitted"; else go on. 'perl' hands it to prctl(2). (Docker's has
-    hundreds. It refuses 'mount', too, so that is locked twice; and clone(2), which can do the same as 'unshare'.)`;
+    hundreds. It refuses 'mount', too, so that is locked twice; and clone(2), if it is to make namespaces.)`;
   await $`echo '($arch, $prctl, $unshare) = qx(uname -m) =~ /x86_64/ ? (0xC000003E, 157, 272) : (0xC00000B7, 167, 97);' > filter`;
   await $`echo '$f = pack "(SCCL)*", 32,0,0,4, 21,1,0,$arch, 6,0,0,0, 32,0,0,0, 21,0,1,$unshare, 6,0,0,0x50001, 6,0,0,0x7FFF0000;' >> filter`;
   await $`echo '$p = pack "Sx6P", length($f) / 8, $f; syscall($prctl, 22, 2, $p) and die "no filter: $!"; exec @ARGV' >> filter`;
@@ -98,9 +98,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
 
   await part`Covered paths`;
   await rootfs("rootfs", "bash", ..."cat grep ls mount nsenter stat tr umount unshare".split(" "));
-  say`Now all of it, in chapter 5's container. Process 1 has its hands tied, so its mounts are made from outside: settings
-    become read-only, and 'null' is mounted over what tells too much, such as 'kcore', all memory. ('--wd=/', or it would
-    stand outside.) '--privileged' does none of it, and adds all devices: in the table that is the container from above.`;
+  say`Now all of it, in chapter 5's container. Process 1 has its hands tied, so its mounts are made from outside. Settings become
+    read-only, and what tells too much is covered: files by 'null', directories by an empty tmpfs. (--wd=/ keeps it out of the
+    old /.) --privileged does none of it, and adds all devices: the table has your first container beside this one.`;
   await $`echo 'set -e; cd "$0"; mkdir -p upper work merged rootfs/sys rootfs/dev; touch rootfs/dev/null; mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; cd merged; mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount --bind /dev/null dev/null' > mounts`;
   await $`echo 'for P in bus fs irq sys sysrq-trigger; do test ! -e proc/$P || { mount --bind proc/$P proc/$P; mount -o remount,bind,ro proc/$P; echo $P; }; done' >> mounts`;
   await $`echo 'for P in proc/{kcore,keys,latency_stats,sched_debug,timer_list}; do test ! -e $P || { mount --bind dev/null $P; echo $P; }; done; for P in proc/{acpi,asound,scsi} sys/{firmware,devices/virtual/powercap}; do test ! -d $P || { mount -t tmpfs -o ro tmpfs $P; echo $P; }; done; pivot_root . .; hash -r; umount -l .' >> mounts`;
@@ -119,12 +119,12 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   `;
   differ("no setting can be written", { before: naive(forward), now: safe(forward) });
   differ("what is covered is empty", { before: naive(timers), now: safe(timers) });
-  differ("no nested container gets a /proc", { before: naive(nested), now: safe(nested) });
+  differ("no new /proc where it is covered", { before: naive(nested), now: safe(nested) });
   const rows = (text: string) => rowsOf(text, recorded().machine).filter(([from]) => from === 9);
   const [theirs, ours] = [rows(naive(facts)), rows(safe(facts))];
   const seen = ours.slice(3).flatMap(([, , paths = ""]) => paths.split(" "));
   same("mountinfo has each of them", { made: made.stdout.trim().split("\n"), seen });
-  table(["", "--privileged", "yours"], ...ours.map(([, row, it], n) => [row, theirs[n]?.[2], it]));
+  table(["", "your first", "this one"], ...ours.map(([, row, it], n) => [row, theirs[n]?.[2], it]));
   await beside(mine);
   await box`sudo kill -9 $STARTED`;
 }

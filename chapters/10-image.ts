@@ -41,12 +41,12 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await ours`sudo mount -t overlay overlay -o lowerdir=base,upperdir=upper,workdir=work merged`;
   await $`rm merged/password; echo "greetings from app" > merged/greeting`;
   await ours`sudo umount merged; ls -l upper`;
-  say`A deleted file is a whiteout, a device, and not everyone may make devices. So in an image it is an
-    empty file, with '.wh.' before its name. (For an emptied directory there is '.wh..wh..opq'.)`;
+  say`A deleted file is a whiteout, a device. In an image it is an empty file, with '.wh.' before its name,
+    which everyone can make. (For an emptied directory there is '.wh..wh..opq'.)`;
   await $`find upper -type c -printf '%h/.wh.%f\n' | xargs touch; find upper -type c -delete; ls -A upper`;
 
   await part`Same files, same name`;
-  say`A layer is named by the checksum of its tar. Pack one, touch a file, and pack it again.`;
+  say`A layer has two names: the checksum of its tar, and that of the packed tar. First the tar, twice, and a touch between.`;
   const packed = await $`tar -C base -c . | sha256sum`;
   const again = await $`touch -d yesterday base/greeting; tar -C base -c . | sha256sum`;
   differ("the same files have two names", { packed, again });
@@ -66,7 +66,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $`echo 'echo "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"config\":$(bash item $1 config.v1+json),"' > manifest`;
   await $`echo 'echo "\"layers\":[$(bash item base.tar.gz layer.v1.tar+gzip),$(bash item app.tar.gz layer.v1.tar+gzip)]}"' >> manifest`;
   await $`bash manifest config.json > manifest.json; tr , '\n' < manifest.json`;
-  say`That is an image. The config's name is what Docker calls its id, the manifest's its digest.`;
+  say`That is an image. The manifest's name is its digest. The config's is its id, for Podman, and Docker before 29.`;
 
   await part`A registry is a web server`;
   say`Put the files where their URLs lead. A few lines of JavaScript hand them out, and take new ones.`;
@@ -83,8 +83,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $`timeout 20 bash -c 'until [ -s port ]; do sleep .1; done'; AT=127.0.0.1:$(cat port); BOX=http://$AT/v2/box`;
 
   await part`Pull`;
-  say`'docker pull' asks for the manifest, then for each file that it lists, and checks it by its name.
-    (If you have Docker: look around at the next question, and enter 'docker run --rm $AT/box:1'.)`;
+  say`'docker pull' asks for the manifest (or first for an index, with one for each processor), then for what it lists, and checks
+    each file by its name. (If you have Docker: enter 'docker run --rm $AT/box:1', if you run the chapter, at the next question.)`;
   const pulled = await $`curl -sS $BOX/manifests/1 > pulled.json; bash digest pulled.json`;
   same("the manifest is the one you made", { made: await $`bash digest manifest.json`, pulled });
   await $`NAMES=$(grep -o 'sha256:[0-9a-f]*' pulled.json | tr '\n' ' '); for NAME in $NAMES; do curl -sS $BOX/blobs/$NAME -o pulled/$NAME; done`;

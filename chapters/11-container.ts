@@ -7,12 +7,13 @@
  * Every step of a container you have made by hand. What is left is their order: each needs something
  * that a later one takes away. Here they become one script, 'by-hand', which you keep.
  *
- *     run ──► limits, a cable   while it is root of the machine
- *      └─► new namespaces       the cable's end, then the limits
+ *     run ──► limits, a bridge  while it is root of the machine
+ *      └─► new namespaces, and the cable into them
  *           └─► layers, mounts  while the old / is there
- *                └─► pivot_root while the kernel lets it
- *                     └─► filter, then capabilities, then
- *                          └─► your program
+ *                └─► it joins its limits: all before is not counted
+ *                     └─► pivot_root, while the kernel lets it
+ *                          └─► filter, then capabilities, then
+ *                               └─► your program
  *
  * @run npx tsx chapters/11-container.ts
  * @needs perl (perl-base, perl-interpreter, perl, perl), flock (util-linux, util-linux, util-linux, flock)
@@ -34,7 +35,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   });
   const rights = "grep -E 'CapEff|Seccomp:' /proc/self/status";
 
-  await part`What plain nsenter gives`;
+  await part`What is still missing`;
   say`Two layers, as in chapter 10. Start what that ended with, and look at its rights.`;
   await rootfs("base", ..."bash cat grep ls nsenter sleep stat tr".split(" "));
   await $`mkdir app; echo "greetings from app" > app/greeting`;
@@ -47,8 +48,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   differ("root in there has rights that Docker's lacks", { its, Docker });
 
   await part`One script`;
-  say`Each container will be a directory beside 'by-hand', and in there a fifo called 'ready'. It runs if the
-    process in its file 'pid' has the container's own /etc/hostname: numbers are used again, names are not.`;
+  say`Each container will be a directory beside 'by-hand', with a fifo in it, a pipe that has a name: 'ready'. The container
+    runs if the process in its file 'pid' has the container's own /etc/hostname: numbers are used again, names are not.`;
   await $`cat > by-hand <<'END'
     #!/bin/bash
     # by-hand: a container of what chapters 1 to 10 are about. Each has a directory beside this file.
@@ -86,10 +87,10 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await $`cat >> by-hand <<'END'
     limit() { # chapter 6
       GROUP=$TOP/by-hand.$NAME; [ -e $TOP/cgroup.procs ] && mkdir "$GROUP" 2> /dev/null || {
-        GROUP=''; echo '(No limits: they need root, and no cgroups of version 1.)' >&2; return; }
+        GROUP=''; echo '(No limits: they take root, and cgroups of version 2 alone.)' >&2; return; }
       for IT in cpu memory pids; do grep -qw $IT $TOP/cgroup.subtree_control || {
         echo "-$IT" >> controllers; echo "+$IT" > $TOP/cgroup.subtree_control; } || :; done
-      for IT in "memory.max $MEMORY" 'pids.max 100' 'cpu.max 50000 100000'; do
+      for IT in "memory.max $MEMORY" "memory.swap.max $MEMORY" 'pids.max 100' 'cpu.max 50000 100000'; do
         echo "\${IT#* }" > "$GROUP/\${IT%% *}" || echo "(No limit: $IT)" >&2; done
     }
     address() { # chapter 7: a bridge, in a network namespace of its own
@@ -155,8 +156,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   say`After pivot_root your machine's tools are gone. So the last steps are those of one program, which is loaded
     before: 'perl'. First pivot_root, because the filter refuses it. Then the filter, because to load one takes a
     capability: it is a list of what Docker's refuses, by number (for x86-64, and for arm64), and all that is newer
-    than it. Then the capabilities, which 'exec' cuts to the bounding set. (With --perl there is no 'exec', so there
-    'capset' cuts them.) Whoever joins does the same.`;
+    than it. (The three instructions of a number: if it is at least FROM, and not above TO, answer "Operation not
+    permitted". Besides: 434 is pidfd_open, and 436 close_range.) Then the capabilities, which 'exec' cuts to the bounding
+    set. (With --perl there is no 'exec', so there 'capset' cuts them.) Whoever joins does the same.`;
   await $`cat >> by-hand <<'END'
     last() {
       cd "$NAME/merged"; [ ! "$GROUP" ] || mount -t cgroup2 -o ro,nosuid,nodev,noexec cgroup sys/fs/cgroup; become . "$@"
@@ -287,12 +289,13 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     ["refused", often(free.stdout), often(tied.stdout), String(theirs.length)],
   );
   say`Now the table. Where all cgroups are of version 2, all rows are equal; elsewhere there are no limits. With
-    --rootless three rows differ: that one, the user ids, and /dev, since only the machine's root makes devices, so
-    yours are mounted.`;
+    --rootless three rows differ: that one, the user ids, and /dev, because only the machine's root may make devices, so
+    the machine's own are mounted. (Its own session: who leads one, by setsid, gets no Ctrl-C from another's terminal.)`;
   await beside(mine);
-  say`**What still differs:** a test of this chapter has a program read two thousand facts inside both, such as modes,
-    mounts in their order, and the kernel's settings, and try every system call. Besides names and addresses two are left: Docker's / is a
-    slave of your machine's ('master:' in mountinfo), and a new overlay has an id ('uuid=on').`;
+  say`**What still differs:** a test of this chapter runs one program in Docker's container and in this one. It reads two
+    thousand facts, such as modes, mounts in their order, and the kernel's settings, and tries every system call. Besides
+    names and addresses it finds two: Docker's / is a slave of your machine's ('master:' in mountinfo), and its
+    overlay was mounted once before (yours has 'uuid=on').`;
 
   await part`Logs, stop, rm`;
   say`'docker stop' sends TERM, and KILL after ten seconds; here after two. Process 1 gets no TERM that it does not
@@ -308,7 +311,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   });
   await box`ls -d 10.* bridge; sudo ./by-hand rm --all; ls`;
   say`Copy 'by-hand' before it goes with this directory. **What Docker does besides:** it keeps layers for many images, and
-    counts who uses them (docs.docker.com, "overlay2"); it starts a container again when it ends (restart policies);
+    counts who uses them (docs.docker.com, "Storage drivers"); it starts a container again when it ends (restart policies);
     it has AppArmor or SELinux look at each file that is opened (the kernel's admin-guide/LSM); it lets a BPF program decide
     on devices (the kernel's admin-guide/cgroup-v2, "Device controller"); it runs 32-bit programs, and routes to the Internet,
     as in chapter 7.`;

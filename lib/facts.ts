@@ -149,7 +149,7 @@ export async function tellFacts(
   const compared = compare(rows(yours), dockers);
   table(["", "first process", "yours", `${title}'s`], ...compared);
   await other?.end?.();
-  say`${other ? "" : `(Docker's column was recorded: ${about}. Of the paths that it covers, those are listed that your kernel has. With '--rootfs docker:IMAGE' it is read here and now.)`}
+  say`${other ? "" : `(Docker's column was recorded: ${about}. Of the paths that it covers, it lists those that your kernel has. With '--rootfs docker:IMAGE' it is read here and now.)`}
     Docker's versions differ in what they hide, and Podman differs in some of its defaults.`;
   return compared.at(-1)![2]?.replaceAll("*", "");
 }

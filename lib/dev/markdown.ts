@@ -66,7 +66,8 @@ export function markdown(): Page & { text(): string } {
     closed() {
       push();
       const session = (quoted ?? []).join("\n\n").replace(/^/gm, "> ");
-      const how = "(Here the shell ended by itself. At a terminal it waits for your `exit`.)";
+      const how =
+        "(Told without a terminal, this shell ended by itself. Yours waits for your `exit`.)";
       quoted = undefined;
       push(session, ...(ended ? [how] : []));
       ran = ended = false;

@@ -1,85 +1,140 @@
 /**
  * What this machine does not allow, in a kernel of its own (.ci/run-in-vm): cgroups of version 2
- * alone, for each kind of reader; and where groups cannot be limited, the reason.
+ * alone, for each kind of reader, and beside Docker; and where groups cannot be limited, the reason.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { findProgram } from "../../shell.ts";
-import { file, inShort, mode, refused, run, toldToItsEnd, tsx } from "../testing.ts";
+import { file, inShort, mode, refused, run, type Told, toldToItsEnd, tsx } from "../testing.ts";
 
 const skip =
   (mode !== "root" && "needs root") ||
   (!findProgram("linux.uml") && "not installed: linux.uml (user-mode-linux)");
 
-const quote = (word: string) => `'${word}'`;
-const cgroup = tsx(file("chapters/06-cgroup.ts"), "--yes").map(quote).join(" ");
+const told = (chapter: string) =>
+  tsx(file(`chapters/${chapter}.ts`), "--yes")
+    .map((word) => `'${word}'`)
+    .join(" ");
+const cgroup = told("06-cgroup");
+const container = told("11-container");
 
 /** Where the groups at the top are, and what is to be seen of ours in there. */
 const top = "/sys/fs/cgroup";
 const look = `cd ${top}; echo "handed down: $(cat cgroup.subtree_control)"; find . -name '*by-hand*' -o -name 'run-*'; ls -A /tmp | grep by-hand`;
 
-/** Runs lines of shell in there, as bash does. */
-const inVm = (lines: string, ...how: string[]) =>
-  run([file(".ci/run-in-vm"), ...how, "bash", "-c", lines], {
-    ...{ timeout: 800_000, env: { NO_COLOR: "1" } },
+/** Runs a chapter, looks at what it left, and ends as it did. */
+const andLook = (chapter: string) => `${chapter}; status=$?; ${look}; exit $status`;
+
+/** That a chapter was told to its end, and left nothing but what a systemd hands down. */
+function leftNothing(it: Told, handedDown = "") {
+  toldToItsEnd(it);
+  assert.equal(it.stdout.split("handed down: ")[1], `${handedDown}\n`, inShort(it));
+}
+
+/** That a chapter was refused before its first step, and why. */
+const isRefused = (why: RegExp) => (it: Told) =>
+  assert.match(refused({ ...it, stderr: it.stdout, stdout: "" }), why);
+
+/** Lines of shell, and what must be true of their end: what a terminal shows is in `stdout`. */
+type Scene = [lines: string, holds: (it: Told) => void];
+
+/** Starts the kernel, and in there each scene after the other. */
+async function play(scenes: Record<string, Scene>, how: string): Promise<Map<string, Told>> {
+  // Only root may mount, and then each scene has mounts of its own.
+  const bash = how === "" ? "unshare --mount bash" : "bash";
+  const script = Object.values(scenes).map(
+    ([lines]) => `${bash} -c "$(cat <<'SCENE'\n${lines}\nSCENE\n)"; echo "=== $?"`,
+  );
+  const flags = how === "" ? [] : [how];
+  const whole = await run([file(".ci/run-in-vm"), ...flags, "bash", "-c", script.join("\n")], {
+    ...{ timeout: 1_200_000, env: { NO_COLOR: "1" } },
   });
+  const parts = whole.stdout.split(/^=== (\d+)\n/m);
+  assert.equal(parts.length, 2 * script.length + 1, inShort(whole));
+  return new Map(
+    Object.keys(scenes).map((name, index) => {
+      const [stdout = "", status] = parts.slice(2 * index);
+      return [name, { ...whole, stdout, status: Number(status) }];
+    }),
+  );
+}
+
+const readers: Record<string, [how: string, scenes: Record<string, Scene>]> = {
+  root: [
+    "",
+    {
+      "tells chapter 6": [andLook(cgroup), leftNothing],
+      "tells chapter 11, and all rows are equal": [
+        andLook(container),
+        (it) => {
+          leftNothing(it);
+          assert.match(it.stdout, /^ +rows that are equal +18 of 18$/m);
+        },
+      ],
+      "a claim of chapter 6 does not hold where the limit does not, and then all is undone": [
+        // A tee that writes ten times the memory that it is told to.
+        `cp /usr/bin/tee /run/tee; printf '#!/bin/sh\\nsed s/64M/640M/ | /run/tee "$@"\\n' > /run/liar; chmod +x /run/liar
+         mount --bind /run/liar /usr/bin/tee; ${andLook(cgroup)}`,
+        (it) => {
+          assert.match(it.stdout, /^✘ 90 MB were too much/m, inShort(it));
+          assert.equal(it.status, 1);
+          assert.equal(it.stdout.split("handed down: ")[1], "\n", inShort(it));
+        },
+      ],
+      "without a controller, or a systemd to hand groups out, it is refused": [
+        `${cgroup} --rootless`,
+        isRefused(/systemd hands them out, but not here: /),
+      ],
+      "with version 1 it is refused": [
+        `mount -t tmpfs none ${top}; ${cgroup}`,
+        isRefused(/unified_cgroup_hierarchy=1/),
+      ],
+      "with read-only groups it is refused": [
+        `mount --bind ${top} ${top}; mount -o remount,bind,ro ${top}; ${cgroup}`,
+        isRefused(/container/),
+      ],
+      "with a real-time process in a group it is refused": [
+        `mkdir ${top}/rt; chrt -f 10 sleep 1d & echo $! > ${top}/rt/cgroup.procs
+         ${cgroup}; status=$?; kill $!; exit $status`,
+        isRefused(/no real-time process/),
+      ],
+      // The last one: it hands controllers down.
+      "in a container with its processes at the top it is refused": [
+        `echo +cpu +memory +pids > ${top}/cgroup.subtree_control; mkdir ${top}/its; echo $$ > ${top}/its/cgroup.procs
+         unshare --cgroup bash -c 'umount ${top}; mount -t cgroup2 none ${top}; exec "$@"' bash ${cgroup}`,
+        isRefused(/--cgroupns=host/),
+      ],
+    },
+  ],
+  "a user with sudo": [
+    "--sudo",
+    {
+      "tells chapter 6": [andLook(cgroup), leftNothing],
+      "solves its challenges by their solutions": [
+        andLook(`${cgroup} --challenge`),
+        (it) => {
+          assert.equal(it.stdout.match(/^Solved\.$/gm)?.length, 2, inShort(it));
+          assert.equal(it.stdout.split("handed down: ")[1], "\n", inShort(it));
+        },
+      ],
+    },
+  ],
+  "a user to whom systemd hands a group": [
+    "--systemd",
+    {
+      "tells chapter 6": [
+        andLook(`${cgroup} --rootless`),
+        (it) => leftNothing(it, "cpu memory pids"),
+      ],
+    },
+  ],
+};
 
 describe("in a kernel of its own", { skip, concurrency: 2 }, () => {
-  for (const [who, how, flags] of [
-    ["root", [], ""],
-    ["a user with sudo", ["--sudo"], ""],
-    ["a user to whom systemd hands a group", ["--systemd"], "--rootless"],
-  ] as const)
-    test(`chapter 6 is told to ${who}, and leaves nothing`, async () => {
-      const told = await inVm(`${cgroup} ${flags} || exit; ${look}; true`, ...how);
-      assert.match(toldToItsEnd(told).stdout, /Told to the end\. Claims that held: \d+\./);
-      const after = told.stdout.split("handed down: ")[1];
-      // That systemd hands all down.
-      assert.equal(after, how[0] === "--systemd" ? "cpu memory pids\n" : "\n", inShort(told));
+  for (const [who, [how, scenes]] of Object.entries(readers))
+    test(`as ${who}`, async (t) => {
+      const told = await play(scenes, how);
+      for (const [name, [, holds]] of Object.entries(scenes))
+        await t.test(name, () => holds(told.get(name)!));
     });
-
-  test("its challenges are solved by their solutions", async () => {
-    const told = await inVm(`${cgroup} --challenge || exit; ${look}; true`, "--sudo");
-    assert.equal(told.stdout.match(/^Solved\.$/gm)?.length, 2, inShort(told));
-    assert.equal(told.stdout.split("handed down: ")[1], "\n", inShort(told));
-  });
-
-  test("a claim of chapter 6 does not hold where the limit does not, and then all is undone", async () => {
-    // A tee that writes ten times the memory that it is told to.
-    const told = await inVm(
-      `cp /usr/bin/tee /run/tee; printf '#!/bin/sh\\nsed s/64M/640M/ | /run/tee "$@"\\n' > /run/liar; chmod +x /run/liar
-       mount --bind /run/liar /usr/bin/tee; ${cgroup}; echo "status $?"; ${look}; true`,
-    );
-    assert.match(told.stdout, /^✘ 90 MB were too much/m, inShort(told));
-    assert.match(told.stdout, /^status 1$/m, inShort(told));
-    assert.equal(told.stdout.split("handed down: ")[1], "\n", inShort(told));
-  });
-
-  for (const [what, lines, why] of [
-    ["version 1", `mount -t tmpfs none ${top}`, /unified_cgroup_hierarchy=1/],
-    [
-      "read-only groups",
-      `mount --bind ${top} ${top}; mount -o remount,bind,ro ${top}`,
-      /container/,
-    ],
-    [
-      "a real-time process in a group",
-      `mkdir ${top}/rt; chrt -f 10 sleep 1d & echo $! > ${top}/rt/cgroup.procs`,
-      /no real-time process/,
-    ],
-    [
-      "a container with its processes at the top",
-      `echo +cpu +memory +pids > ${top}/cgroup.subtree_control; mkdir ${top}/its; echo $$ > ${top}/its/cgroup.procs; set -- unshare --cgroup --mount bash -c 'umount ${top}; mount -t cgroup2 none ${top}; exec "$@"' bash`,
-      /--cgroupns=host/,
-    ],
-  ] as const)
-    test(`chapter 6 is refused with ${what}, before its first step`, async () => {
-      const told = await inVm(`set --; ${lines}; "$@" ${cgroup}`);
-      assert.match(refused({ ...told, stderr: told.stdout, stdout: "" }), why);
-    });
-
-  test("chapter 6 is refused without a controller, or a systemd to hand groups out", async () => {
-    const told = await inVm(`${cgroup} --rootless; echo "status $?"`);
-    assert.match(told.stdout, /systemd hands them out, but not here: .*[^]*^status 2$/m);
-  });
 });
