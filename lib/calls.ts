@@ -7,8 +7,8 @@ import { readFileSync } from "node:fs";
 
 /**
  * In perl: makes each of these calls with arguments that nothing can be done with, and prints what the
- * kernel answers. A number is that of x86-64; the second one, if it differs, that of arm64; which of them it is, stands in perl's
- * own file, see elf(5).
+ * kernel answers. A number is that of x86-64; the second, if it differs, is that of arm64. Which one
+ * counts stands in the header of perl's own file, see elf(5).
  */
 export const calls = String.raw`
 @calls = split ", ", join " ", "syslog 103 116, pivot_root 155 41, acct 163 89, settimeofday 164 170,",

@@ -81,6 +81,13 @@ async function start(url: string, story: Story) {
   refuseCombinations(flags, header);
 
   const asked: Asked = { ask: !(flags.yes || flags.print || flags.markdown) };
+  if (!flags.print) {
+    requireLinux();
+    if (asked.ask && !(process.stdin.isTTY && process.stdout.isTTY))
+      throw new CannotStart(
+        "There is no terminal to ask at. Use --yes to run every step unasked, or --print to see them all.",
+      );
+  }
   if (/^(docker|podman):/.test(flags.rootfs))
     (await import("./options/engine.ts")).useImage(asked, flags.rootfs, flags);
   else if (flags.rootfs !== "host")
@@ -101,11 +108,6 @@ async function start(url: string, story: Story) {
     return console.log(paper.text());
   }
 
-  requireLinux();
-  if (asked.ask && !(process.stdin.isTTY && process.stdout.isTTY))
-    throw new CannotStart(
-      "There is no terminal to ask at. Use --yes to run every step unasked, or --print to see them all.",
-    );
   if (flags.rootless)
     return (await import("./options/rootless.ts")).walkSandboxed(asked, header.tries);
   if (flags.challenge && asked.ask) lessons = [await (await challenges()).pickOne(lessons)];

@@ -21,7 +21,11 @@ const chapters = chaptersIn(directory).map((file) => ({ file, ...readHeader(file
 const flags = process.argv.slice(2);
 endWithReader();
 
-if (process.stdin.isTTY && process.stdout.isTTY && !/^(-h|--help)$/m.test(flags.join("\n")))
+if (
+  process.stdin.isTTY &&
+  process.stdout.isTTY &&
+  !flags.some((flag) => flag === "-h" || flag === "--help")
+)
   await browse().catch((error: unknown) => {
     if (!(error instanceof Stopped)) throw error;
   });
@@ -70,8 +74,7 @@ async function walk(file: string): Promise<boolean> {
   // Ctrl-C in a chapter is for the chapter.
   const ignore = () => {};
   process.on("SIGINT", ignore);
-  const { TMPDIR, BY_HAND_TOLD } = process.env;
-  const { ok } = await handOver(asJob(command.map(quote).join(" ")), { TMPDIR, BY_HAND_TOLD });
+  const { ok } = await handOver(asJob(command.map(quote).join(" ")));
   process.off("SIGINT", ignore);
   return ok;
 }

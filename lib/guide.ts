@@ -7,11 +7,11 @@ import { clear, register, registered, residents } from "./cleanup.ts";
 import { commandLine, mountsBelow } from "./kernel.ts";
 import { NoRoot } from "./preflight.ts";
 import { forScreen } from "./prose.ts";
-import { harmless, pick, print, Stopped, wrap } from "./screen.ts";
+import { harmless, pick, pickOrStop, print, wrap } from "./screen.ts";
 import type { Privilege, Shell } from "./shell.ts";
 import { isPrivileged, type Doer } from "./tell.ts";
 
-/** What happened so far: lines run, claims that held, and whether sudo was used. */
+/** What happened so far: lines run, claims that held, and whether sudo answers without a password. */
 export interface Tally {
   lines: number;
   claims: number;
@@ -19,6 +19,8 @@ export interface Tally {
 }
 
 /**
+ * Makes the doer that runs every line, and what goes with it.
+ *
  * @param ask whether there is a reader to ask; if not, every step is run
  * @param tried what is tried before the chapter needs it: resolves if all is well, and rejects if
  *   the chapter cannot run here. `begin` says whether to begin with it if that has not been done.
@@ -36,11 +38,9 @@ export function guide(
     const options = [
       ...Object.entries(choices).map(([value, label]) => ({ value, label })),
       { value: "look", label: "Look around first", hint: "in a shell" },
-      { value: "stop", label: "Stop here", hint: "everything is undone" },
     ];
     for (;;) {
-      const answer = await pick(message, options);
-      if (answer === "stop") throw new Stopped();
+      const answer = await pickOrStop(message, options);
       if (answer !== "look") return answer;
       print(dim("\nA shell of your own, in the chapter's directory. Leave: exit"));
       await shell.atTerminal("bash");

@@ -61,7 +61,7 @@ export function nextChapter(file: string): Header | undefined {
   const chapters = chaptersIn(dirname(file));
   const place = chapters.findIndex((each) => basename(each) === basename(file));
   const next = place < 0 ? undefined : chapters[place + 1];
-  return next === undefined ? undefined : readHeader(next);
+  return next ? readHeader(next) : undefined;
 }
 
 /** Where a chapter's further challenges are, if it has some. */

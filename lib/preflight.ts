@@ -8,7 +8,8 @@
  */
 import { accessSync, constants, existsSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname } from "node:path";
+import { dirname, isAbsolute } from "node:path";
+import { quote } from "zx/core";
 import { fileSystemOf, read } from "./kernel.ts";
 import { findProgram, searchPath, tryOut, type Privilege, type Shell } from "./shell.ts";
 
@@ -146,11 +147,12 @@ export function requireExecutable(directory: string) {
 /** Where else temporary files could be, as a sentence. */
 export function elsewhere(): string {
   const better = ["/var/tmp", "/dev/shm", homedir()].find((directory) => {
+    if (!isAbsolute(directory) || !existsSync(directory)) return false;
     const { type, options } = fileSystemOf(directory);
-    return existsSync(directory) && type !== "overlay" && !options.includes("noexec");
+    return type !== "overlay" && !options.includes("noexec");
   });
   return better
-    ? `Set TMPDIR to a better one: TMPDIR=${better}`
+    ? `Set TMPDIR to a better one: TMPDIR=${quote(better)}`
     : "Set TMPDIR to a directory on a disk or on a tmpfs.";
 }
 

@@ -50,9 +50,10 @@ export function endWithReader() {
 /** Writes to standard error, if there is anyone left to read it. */
 export function complain(text: string) {
   // Names of files are in it, and what commands printed.
-  const lines = text.split("\n").map(harmless);
+  const lines = text.split("\n").map(harmless).join("\n");
+  const { isTTY } = process.stderr;
   try {
-    writeSync(2, `${red(lines.join("\n"))}\n`);
+    writeSync(2, `${isTTY || process.env.FORCE_COLOR ? red(lines) : lines}\n`);
   } catch {
     // The terminal or the pipe is gone, and so is the reader.
   }
@@ -61,7 +62,7 @@ export function complain(text: string) {
 /** The reader chose to stop. */
 export class Stopped extends Error {}
 
-export interface Choice {
+interface Choice {
   value: string;
   label: string;
   hint?: string;
@@ -89,7 +90,15 @@ export async function pick(message: string, options: Choice[], first?: string): 
   return answer;
 }
 
-/** The same without moving the cursor and without symbols: in an editor, say, or by braille. */
+/** The same, with a last choice: to stop. @throws Stopped then, too */
+export async function pickOrStop(message: string, options: Choice[]): Promise<string> {
+  const stop = { value: "stop", label: "Stop here", hint: "everything is undone" };
+  const picked = await pick(message, [...options, stop]);
+  if (picked === stop.value) throw new Stopped();
+  return picked;
+}
+
+/** To pick one without moving the cursor and without symbols: in an editor, say, or by braille. */
 async function pickByNumber(message: string, options: Choice[], first?: string) {
   const preset = Math.max(
     0,

@@ -148,14 +148,11 @@ export function tryOut(line: string): ProcessOutput {
   return zx.sync({ ...base({ ...readersEnvironment(), LC_ALL: "C" }), prefix: "" })(verbatim(line));
 }
 
-/**
- * Runs one line by itself, with our own input and output.
- *
- * @param environment variables to set besides those that a line may inherit
- */
-export function handOver(line: string, environment: NodeJS.ProcessEnv) {
+/** Runs one line by itself, with our own input and output. It also has what a chapter of ours reads. */
+export function handOver(line: string, TMPDIR = process.env.TMPDIR) {
+  const { BY_HAND_TOLD, DEBUG, NODE_EXTRA_CA_CERTS } = process.env;
   return zx({
-    ...base({ ...readersEnvironment(), ...environment }),
+    ...base({ ...readersEnvironment(), TMPDIR, BY_HAND_TOLD, DEBUG, NODE_EXTRA_CA_CERTS }),
     prefix: "",
     stdio: "inherit",
   })(verbatim(line));

@@ -5,8 +5,8 @@ import { ProcessOutput } from "zx/core";
 import type { Page } from "./pages.ts";
 import type { LineOptions, Reading, Session, Tag, Verbs } from "./verbs.ts";
 
-/** The verbs that every teller has; what a chapter is told with has {@link Verbs} all of them. */
-export type Teller = Omit<Verbs, "rootfs" | "shell" | "beside">;
+/** The verbs that every teller has; a chapter is told with all of {@link Verbs}. */
+type Teller = Omit<Verbs, "rootfs" | "shell" | "beside">;
 
 /** Who carries out what is told. */
 export interface Doer {

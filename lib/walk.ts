@@ -143,13 +143,7 @@ export async function walk(
   const tried = (begin: boolean) => (begin ? (trial ??= tryOutAll(rehearsal.tries, shell)) : trial);
   const { doer, tally, recover, authenticate } = guide(shell, privilege, ask, tried);
   tally.sudo = silent && privilege === "sudo";
-  process.on("exit", (status) => {
-    const left = clear(directory, shell, tally.sudo);
-    if (left) process.exitCode = 1;
-    if (left || (status !== 0 && tally.lines > 0))
-      complain(`\n${left ?? "Everything that was done so far is undone."}`);
-    leaveTerminal();
-  });
+  clearAtExit(directory, shell, tally);
 
   requireExecutable(directory);
   for (const left of leftovers()) await recover(left);
@@ -166,6 +160,17 @@ export async function walk(
   };
   await story(tellOne, tally).catch((error: unknown) => {
     throw whyEarly(error, directory, asked);
+  });
+}
+
+/** Clears a directory of our own as this process ends, however that is. */
+export function clearAtExit(directory: string, shell: Shell, did: Pick<Tally, "lines" | "sudo">) {
+  process.on("exit", (status) => {
+    const left = clear(directory, shell, did.sudo);
+    if (left) process.exitCode = 1;
+    if (left || (status !== 0 && did.lines > 0))
+      complain(`\n${left ?? "Everything that was done so far is undone."}`);
+    leaveTerminal();
   });
 }
 
@@ -201,7 +206,7 @@ export function openDirectory(privilege: Privilege) {
  * as a hang-up ends others; if not, lets go of it. Node sets it right on its own way out, and aborts
  * if it has been closed by then: nodejs/node#51519.
  */
-export function leaveTerminal() {
+function leaveTerminal() {
   const streams = [process.stdin, process.stdout, process.stderr].filter(({ isTTY }) => isTTY);
   if (streams.some(({ fd }) => !isatty(fd))) {
     process.removeAllListeners("SIGHUP");

@@ -8,6 +8,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { spawn } from "@lydell/node-pty";
 import xterm from "@xterm/headless";
+import { runtime } from "../kernel.ts";
 
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
@@ -26,7 +27,8 @@ const colours = [
 ];
 
 const terminal = new xterm.Terminal({ ...size, allowProposedApi: true });
-const chapter = spawn(process.execPath, [...process.execArgv, path("chapters/02-unshare.ts")], {
+const [node = "", ...options] = runtime();
+const chapter = spawn(node, [...options, path("chapters/02-unshare.ts")], {
   ...size,
   cwd: path("."),
   env: { ...process.env, TERM: "xterm-256color" },
@@ -34,6 +36,7 @@ const chapter = spawn(process.execPath, [...process.execArgv, path("chapters/02-
 
 const frames: string[][] = [];
 let question = "";
+let isDrawn = false;
 chapter.onData((text) => {
   question += text;
   terminal.write(text, () => {
@@ -45,8 +48,14 @@ chapter.onData((text) => {
       return chapter.write("\r");
     mkdirSync(path(".github"), { recursive: true });
     writeFileSync(path(".github/walk.svg"), drawing());
+    isDrawn = true;
     chapter.write("\x03");
   });
+});
+chapter.onExit(() => {
+  if (isDrawn) return;
+  console.error(`No picture: the chapter ended before "${last}".\n${question}`);
+  process.exitCode = 1;
 });
 
 const line = (row: number) =>

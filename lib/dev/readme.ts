@@ -100,14 +100,14 @@ export async function sectionOf(name: string, told: string): Promise<string> {
 const formatted = async (markdown: string) =>
   (await prettier(markdown, { parser: "markdown", proseWrap: "always", printWidth: 88 })).trim();
 
-/** What is printed beyond `most` lines is cut to the first `kept`. */
-const [most, kept] = [12, 3];
+/** What is printed is cut to the first `kept` lines if it has more than `most`. */
+const [most, kept] = [13, 3];
 
 /** A section whose long output is cut, which a line `…` shows. */
 function shortened(section: string): string {
   return section.replace(/^(>? ?)```console\n[^]*?^\1```$/gm, (block, quoted: string) => {
     const lines = block.split("\n");
-    if (lines.length - 2 <= most + 1) return block;
+    if (lines.length - 2 <= most) return block;
     return [...lines.slice(0, 1 + kept), `${quoted}…`, lines.at(-1)].join("\n");
   });
 }
@@ -206,7 +206,7 @@ export const steady = (text: string) =>
 
 /**
  * Such a text without the numbers of three digits and more, and without checksums. One may be another,
- * but the same wherever it stands: it becomes the how-manieth that it is, of those that were seen.
+ * but the same wherever it stands: it becomes its place among those seen so far.
  */
 function counted(text: string, seen: string[] = []): string {
   return steady(text).replace(/\b([0-9a-f]{20,}|\d{3,})\b/g, (number) => {

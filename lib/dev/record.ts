@@ -5,7 +5,7 @@
  *
  * @run npx tsx lib/dev/record.ts IMAGE > lib/docker.txt (as root; cgroups of version 2; an image that
  *   has a shell, and grep, nsenter, stat and tr)
- * @run npx tsx lib/dev/record.ts IMAGE --calls > lib/calls.txt (an image that has perl and uname)
+ * @run npx tsx lib/dev/record.ts IMAGE --calls > lib/calls.txt (an image that has perl)
  */
 import { execFileSync } from "node:child_process";
 import { release } from "node:os";

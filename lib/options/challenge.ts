@@ -10,7 +10,7 @@ import { challengeFile, readHeader } from "../header.ts";
 import { fileSystemOf } from "../kernel.ts";
 import { CannotStart, NoRoot } from "../preflight.ts";
 import { forScreen } from "../prose.ts";
-import { pick, print, Stopped, wrap as wrapPlain } from "../screen.ts";
+import { pick, pickOrStop, print, wrap as wrapPlain } from "../screen.ts";
 import type { Verbs } from "../verbs.ts";
 import type { Desk, Lesson } from "../walk.ts";
 import { openWorld, type World } from "./world.ts";
@@ -92,7 +92,7 @@ async function choose(lessons: Lesson[], others: string[]): Promise<Lesson | und
 }
 
 /** Tells a challenge and its solution. */
-export async function tellSolution(challenge: Challenge, verbs: Verbs) {
+async function tellSolution(challenge: Challenge, verbs: Verbs) {
   await challenge.prepare(verbs);
   verbs.say`The solution.`;
   await challenge.solution(verbs);
@@ -179,15 +179,8 @@ export async function take(challenge: Challenge, verbs: Verbs, desk: Desk) {
     const more = challenge.hints.length - hints;
     const again = { value: "again", label: "Try again", hint: "in a shell" };
     const hint = { value: "hint", label: "A hint", hint: `there are ${more}` };
-    const options = [
-      ...(more > 0 ? [again, hint] : [again]),
-      { value: "solution", label: "The solution", hint: "line by line" },
-      { value: "stop", label: "Stop here", hint: "everything is undone" },
-    ];
-    return pick("What now?", options).then((picked) => {
-      if (picked === "stop") throw new Stopped();
-      return picked;
-    });
+    const solution = { value: "solution", label: "The solution", hint: "line by line" };
+    return pickOrStop("What now?", [again, ...(more > 0 ? [hint] : []), solution]);
   }
 }
 

@@ -25,7 +25,7 @@ interface Flags {
   rootless?: boolean;
 }
 
-export interface Engine {
+interface Engine {
   title: "Docker" | "Podman";
   /** How it is called here: with sudo, where its socket is only root's. */
   command: "docker" | "podman" | "sudo docker" | "sudo podman";
@@ -34,7 +34,7 @@ export interface Engine {
 }
 
 /** An image that an engine has, or a container that it runs. */
-export interface Named {
+interface Named {
   engine: Engine;
   name: string;
 }
@@ -155,7 +155,7 @@ export async function useContainer(asked: Asked, name: string, flags: Flags) {
 async function whichContainer(name: string, yes: boolean): Promise<Named> {
   if (!yes && process.getuid?.() !== 0 && !tryOut("sudo -n true").ok) {
     print("Only root may look at a container from outside, so sudo asks for your password.");
-    await handOver("sudo -v", {});
+    await handOver("sudo -v");
   }
   return findContainer(name);
 }
@@ -234,9 +234,7 @@ function findContainer(name: string): Named {
       refusals.push(refusal);
       continue;
     }
-    const { ok, stdout, stderr } = tryOut(
-      `${silent(command)} container inspect --format '{{.State.Status}}' ${name}`,
-    );
+    const { ok, stdout, stderr } = inspect({ engine, name }, "Status");
     const status = stdout.trim();
     if (ok && status === "running") return { engine, name };
     if (ok)
@@ -280,13 +278,12 @@ function isHere({ title, command }: Engine): boolean {
   );
 }
 
+/** Asks an engine for a field of a container's state. */
+const inspect = ({ engine, name }: Named, field: "Status" | "Pid") =>
+  tryOut(`${silent(engine.command)} container inspect --format '{{.State.${field}}}' ${name}`);
+
 /** Whether a container still runs. */
-function isRunning({ engine, name }: Named): boolean {
-  const { stdout } = tryOut(
-    `${silent(engine.command)} container inspect --format '{{.State.Status}}' ${name}`,
-  );
-  return stdout.trim() === "running";
-}
+const isRunning = (container: Named) => inspect(container, "Status").stdout.trim() === "running";
 
 /**
  * Refuses a container that lacks what is typed in it, or that this machine does not know by the
@@ -294,10 +291,10 @@ function isRunning({ engine, name }: Named): boolean {
  *
  * @throws CannotStart
  */
-function requireHere({ engine, name }: Named) {
+function requireHere(container: Named) {
+  const { engine, name } = container;
   const look = `for NAME in ${typed.join(" ")}; do type $NAME >/dev/null 2>&1 || echo "lacks $NAME"; done; cat /proc/sys/kernel/random/boot_id; ls -l /proc/self/ns/mnt`;
-  const command = silent(engine.command);
-  const { ok, stdout: inside } = tryOut(`${command} exec ${name} sh -c '${look}'`);
+  const { ok, stdout: inside } = tryOut(`${silent(engine.command)} exec ${name} sh -c '${look}'`);
   const missing = ok ? [...inside.matchAll(/^lacks (.*)/gm)].map(([, tool]) => tool) : ["sh"];
   if (missing.length > 0)
     throw new CannotStart(
@@ -307,8 +304,7 @@ function requireHere({ engine, name }: Named) {
     throw new CannotStart(
       `The container ${name} runs on another kernel: on another machine, or in a virtual machine, as those of Docker Desktop do. Its namespaces cannot be joined from here.`,
     );
-  const inspect = `${command} container inspect --format '{{.State.Pid}}' ${name}`;
-  const pid = Number(tryOut(inspect).stdout);
+  const pid = Number(inspect(container, "Pid").stdout);
   const outside = tryOut(`${silent("sudo ")}readlink /proc/${pid}/ns/mnt`).stdout;
   const inode = (text: string) => /mnt:\[\d+\]/.exec(text)?.[0];
   if (!inode(inside) || inode(inside) !== inode(outside))
@@ -319,8 +315,9 @@ function requireHere({ engine, name }: Named) {
 
 /** The line that removes a container if there is one of that name, and is content if there is none. */
 function removal({ command }: Engine, name: string): string {
-  const state = command === "podman" && process.env.XDG_RUNTIME_DIR;
-  return `${state ? `export XDG_RUNTIME_DIR='${state}'; ` : ""}${command} container ls --all --quiet --filter name=${name} | xargs --no-run-if-empty ${command} rm --force`;
+  const state =
+    command === "podman" ? "${XDG_RUNTIME_DIR:+export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR@Q}; }" : "";
+  return `${state}${command} container ls --all --quiet --filter name=${name} | xargs --no-run-if-empty ${command} rm --force`;
 }
 
 /**

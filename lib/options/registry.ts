@@ -7,7 +7,7 @@
  * @see the distribution and the image specification of the Open Container Initiative, tar(5)
  */
 import { createHash } from "node:crypto";
-import { appendFileSync, mkdirSync, statfsSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CannotStart, requireTools } from "../preflight.ts";
 import { print } from "../screen.ts";
@@ -55,7 +55,7 @@ export function useRegistry(asked: Asked, text: string) {
         each of them what it hides is removed. The files become yours (--no-same-owner), and devices are
         left out.`;
       await $`mkdir -p ${directory}/proc`;
-      await $`for N in ${all.join(" ")}; do (cd ${directory}; xargs -0 rm -rf -- < "$TMPDIR/from/$N.hides"); ${unpackTar(directory)} --no-anchored --exclude='.wh.*' --file "$TMPDIR/from/$N"; done`;
+      await $`for N in ${all.join(" ")}; do (cd ${directory} && xargs -0 rm -rf -- < "$TMPDIR/from/$N.hides") && ${unpackTar(directory)} --no-anchored --exclude='.wh.*' --file "$TMPDIR/from/$N" || exit; done`;
     },
   });
 }
@@ -262,14 +262,17 @@ async function pull(reference: Reference, place: string): Promise<string[]> {
   let done = 0;
   for (const [index, { digest, size }] of layers.entries()) {
     const [what, hash] = [`Layer ${index + 1} of ${name}`, createHash("sha256")];
-    const file = join(place, `${index + 1}.packed`);
-    writeFileSync(file, "");
-    for await (const piece of pieces(await ask(`blobs/${digest}`), size, what)) {
-      hash.update(piece);
-      appendFileSync(file, piece);
-      progress(done + statSync(file).size, total);
+    const file = openSync(join(place, `${index + 1}.packed`), "w");
+    let came = 0;
+    try {
+      for await (const piece of pieces(await ask(`blobs/${digest}`), size, what)) {
+        hash.update(piece);
+        writeFileSync(file, piece);
+        progress(done + (came += piece.length), total);
+      }
+    } finally {
+      closeSync(file);
     }
-    const came = statSync(file).size;
     if (came < size) refuse(`${what} is truncated: only ${came} of ${size} bytes came.`);
     if (`sha256:${hash.digest("hex")}` !== digest) isNot(what, digest);
     done += came;
@@ -327,12 +330,26 @@ async function unpackAll(title: string, ids: string[], place: string, shell: She
     if (!list.ok) refuse(`${what} cannot be read: ${list.stderr.trim().split("\n")[0]}.`);
     const members = parseListing(list.stdout);
     requireContents(what, members, [], []);
-    const [, out] = /^h.* link to (\/.*|(?:.*\/)?\.\.(?:\/.*)?)$/m.exec(list.stdout) ?? [];
-    if (out) refuse(`${what} holds a hard link to ${out}, which leads out of it. Do not trust it.`);
     const hides = apply(tree, members, count).map((path) => `${unescaped(path)}\0`);
+    const out = members.find(({ type, link = "" }) => type === "h" && leadsOut(link, tree));
+    if (out)
+      refuse(`${what} holds a hard link to ${out.link}, which leads out of it. Do not trust it.`);
     writeFileSync(`${file}.hides`, hides.join(""), "latin1");
   }
   return everything(tree);
+}
+
+/** Whether a hard link to there may be one to elsewhere: by its path, or by a link in that. */
+function leadsOut(path: string, tree: Tree): boolean {
+  if (/^\/|(^|\/)\.\.(\/|$)/.test(path)) return true;
+  let at: Tree | undefined = tree;
+  return partsOf(path)
+    .slice(0, -1)
+    .some((part) => {
+      const found: { type: string; below: Tree } | undefined = at?.get(part);
+      at = found?.below;
+      return found?.type === "l";
+    });
 }
 
 const partsOf = (path: string) => path.split("/").filter((part) => part !== "" && part !== ".");

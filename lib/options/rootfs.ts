@@ -32,6 +32,8 @@ export interface Member {
   type: string;
   /** Its path as it was packed; from the root directory, often with `./` before it. */
   path: string;
+  /** Where a link leads, or what a hard link (`h`) is another name of. */
+  link?: string;
 }
 
 /**
@@ -61,7 +63,7 @@ export const noSource = (text: string) =>
   );
 
 /** A root file system that is one program of this machine: BusyBox, with a link for each of its names. */
-export function busybox(): ForeignSource {
+function busybox(): ForeignSource {
   return {
     title: "BusyBox",
     programs: [],
@@ -100,7 +102,7 @@ const unpackers: Record<string, string> = {
  *
  * @param path where it is, from the directory that the reader is in
  */
-export function tarball(path: string): ForeignSource {
+function tarball(path: string): ForeignSource {
   const file = resolve(path);
   const unpacker = unpackers[extname(path)];
   const title = basename(path).replace(/\p{Cc}/gu, "?");
@@ -126,29 +128,32 @@ export function tarball(path: string): ForeignSource {
   };
 }
 
-/** The command that lists a tar: one line for each file, names as they are. */
-export const listTar = "tar --list --verbose --quoting-style=escape --absolute-names";
+/** The command that lists a tar: one line for each file, its names quoted, and no names of owners. */
+export const listTar = "tar --list --verbose --numeric-owner --quoting-style=c --absolute-names";
 
 /** The command that unpacks a tar into a directory, as the user who runs it. */
 export const unpackTar = (directory: string) =>
   `tar --extract --directory ${directory} --no-same-owner --anchored --exclude={,./}'dev/*'`;
 
+/** A line of that: a time that tar cannot write as a date is a number. */
+const listed =
+  /^(.)\S+ +\S+ +[\d,]+ (?:\S+ \d\d:\d\d|-?\d+) "((?:[^"\\]|\\.)*)"(?: (?:->|link to) "((?:[^"\\]|\\.)*)")?$/;
+
 /**
- * What `tar --list --verbose` printed, as files.
+ * What {@link listTar} printed, as files. Their names have escapes, as in C.
  *
- * @param listing with names quoted in the style "escape", so that each has one line
+ * @throws CannotStart if there is anything else: what is not seen would not be looked at
  */
 export function parseListing(listing: string): Member[] {
-  const line = /^(.)\S+ +\S+ +[\d,]+ \S+ \S+ (.*)$/gm;
-  return [...listing.matchAll(line)].map(([, type = "", rest = ""]) => ({
-    type,
-    path:
-      type === "l"
-        ? rest.replace(/ -> .*/, "")
-        : type === "h"
-          ? rest.replace(/ link to .*/, "")
-          : rest,
-  }));
+  return listing
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => {
+      const [, type, path, link] = listed.exec(line) ?? [];
+      if (!type || path === undefined)
+        throw new CannotStart(`It holds what tar lists as ${line}. Do not trust it.`);
+      return { type, path, link };
+    });
 }
 
 function whyUnreadable(title: string, complaint: string): string {

@@ -6,15 +6,14 @@
 import { existsSync } from "node:fs";
 import { userInfo } from "node:os";
 import { quote } from "zx/core";
-import { clear, leftovers, register } from "../cleanup.ts";
+import { leftovers, register } from "../cleanup.ts";
 import { guide } from "../guide.ts";
 import { children, read, runtime } from "../kernel.ts";
 import { CannotStart, requireTools } from "../preflight.ts";
-import { complain } from "../screen.ts";
 import { asJob, handOver, tryOut } from "../shell.ts";
 import { requireUnifiedCgroups } from "../tries/cgroup.ts";
 import { whyNoUserNamespace } from "../tries/ids.ts";
-import { leaveTerminal, openDirectory, signals, type Asked } from "../walk.ts";
+import { clearAtExit, openDirectory, signals, type Asked } from "../walk.ts";
 
 /**
  * Makes a new world and runs a program in it as root, without being root: new user, mount and pid
@@ -110,16 +109,13 @@ export async function walkSandboxed({ ask, pack }: Asked, tries: string[]) {
       stopped = status;
       // The chapter knows best how to stop, and sets the terminal right.
       for (const bash of children(unshare))
-        for (const chapter of children(bash)) process.kill(chapter, name);
+        for (const chapter of children(bash)) end(chapter, name);
       setTimeout(() => process.exit(status), 3000).unref();
     });
   const { directory, shell } = openDirectory("root");
-  process.on("exit", () => {
-    if (unshare) endSandbox(unshare);
-    const left = clear(directory, shell, false);
-    if (left) complain(left);
-    leaveTerminal();
-  });
+  process.on("exit", () => unshare && endSandbox(unshare));
+  // What was done is the chapter's, which has said how that went.
+  clearAtExit(directory, shell, { lines: 0, sudo: false });
 
   // What belongs to those users is not this one's to remove.
   if (tries.includes("ids"))
@@ -132,20 +128,25 @@ export async function walkSandboxed({ ask, pack }: Asked, tries: string[]) {
   // Process 1 is a bash, whose job the chapter is: so it can take back the terminal.
   const job = ["bash", "-c", asJob('"$@"'), "bash"];
   const command = [...job, ...runtime(), ...again].map(quote).join(" ");
-  const chapter = handOver(`exec ${world} ${command}`, {
-    TMPDIR: directory,
-    BY_HAND_TOLD: process.env.BY_HAND_TOLD,
-  });
+  const chapter = handOver(`exec ${world} ${command}`, directory);
   unshare = chapter.pid;
   const { exitCode } = await chapter;
   unshare = undefined;
   process.exitCode = stopped ?? exitCode ?? 1;
 }
 
+function end(pid: number, signal: string) {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has just ended.
+  }
+}
+
 /** Ends a sandbox at once, and waits until it is gone: its processes are in our directory. */
 function endSandbox(pid: number) {
   const inside = children(pid);
-  process.kill(pid, "SIGKILL");
+  end(pid, "SIGKILL");
   const clock = new Int32Array(new SharedArrayBuffer(4));
   for (let wait = 0; wait < 500; wait++) {
     if (!inside.some((child) => existsSync(`/proc/${child}/cwd`))) return;

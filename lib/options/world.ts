@@ -10,6 +10,7 @@ import { basename } from "node:path";
 import { quote } from "zx/core";
 import {
   everyone,
+  stat,
   identity,
   namespaceTypes,
   parseMounts,
@@ -113,11 +114,10 @@ export function openWorld(directory: string, memory: string, asRoot: string) {
   const name = `/${basename(directory)}`;
   const key = (found: Process) => JSON.stringify({ ...found, roots: [] });
   const others = new Map<number, Process | undefined>();
-  const one = (pid: number, sudo: string) =>
-    read(
-      everyone().filter((each) => each.pid === pid),
-      sudo,
-    )[0];
+  const one = (pid: number, sudo: string) => {
+    const found = stat(pid);
+    return found && found.state !== "Z" ? read([found], sudo)[0] : undefined;
+  };
 
   function read(some: Stat[], sudo: string): Process[] {
     const pids = some.map(({ pid }) => pid);

@@ -23,18 +23,18 @@ import { findProgram } from "../shell.ts";
 import {
   cannotRun,
   chapter,
-  chapters,
-  inShort,
   injections,
+  inShort,
   leavesNothing,
   mode,
+  numbered,
   run,
   temporary,
   tsx,
   typedLines,
 } from "./testing.ts";
 
-const path = chapters[1]!;
+const path = numbered("02");
 /** The lines that the chapter shows; and what it shows at column 0 and is a line of it. */
 const lines = cannotRun ? [] : typedLines((await run(tsx(path, "--print"))).stdout);
 const shownBy = (stdout: string) =>

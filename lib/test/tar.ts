@@ -11,23 +11,31 @@ export interface Entry {
   type?: "0" | "1" | "2" | "3" | "5";
   link?: string;
   content?: Buffer;
+  /** The name of its owner. */
+  owner?: string;
+  /** When it was changed; seconds since 1970. */
+  time?: number;
 }
 
 /** A tar, written byte by byte. */
 export function tarOf(entries: Entry[]): Buffer {
   const blocks = entries.flatMap(
-    ({ path, type = "0", link = "", content = Buffer.from("written") }) => {
+    ({ path, type = "0", link = "", content = Buffer.from("written"), owner = "", time = 0 }) => {
       const size = type === "0" ? content.length : 0;
       const header = Buffer.alloc(512);
       header.write(path, 0);
       header.write("0000755\0", 100);
       header.write("0000000\0".repeat(2), 108);
       header.write(`${size.toString(8).padStart(11, "0")}\0`, 124);
-      header.write("00000000000\0", 136);
+      // What has no room in octal digits is binary.
+      header[136] = 0x80;
+      header.writeBigUInt64BE(BigInt(time), 140);
+      if (time < 8 ** 11) header.write(`${time.toString(8).padStart(11, "0")}\0`, 136);
       header.write(" ".repeat(8), 148);
       header.write(type, 156);
       header.write(link, 157);
       header.write("ustar\x0000", 257);
+      header.write(owner, 265);
       header.write("0000001\0".repeat(2), 329);
       const sum = header.reduce((total, byte) => total + byte, 0);
       header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);

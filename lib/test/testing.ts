@@ -23,8 +23,14 @@ export const file = (path: string) => join(checkout, path);
 /** A fixture: a chapter that is there for the tests. */
 export const fixture = (name: string) => file(`lib/test/fixtures/${name}.ts`);
 
+const all = chaptersIn(file("chapters"));
+
+/** A chapter by its number, whether or not it is among {@link chapters}. */
+export const numbered = (number: string) =>
+  all.find((path) => basename(path).startsWith(`${number}-`))!;
+
 /** All chapters, as paths, or those of BY_HAND_CHAPTERS (`05,06`); and those that have challenges. */
-export const chapters = chaptersIn(file("chapters")).filter((path) =>
+export const chapters = all.filter((path) =>
   (process.env.BY_HAND_CHAPTERS ?? "").split(",").some((each) => basename(path).startsWith(each)),
 );
 export const challenged = chapters.filter((path) => existsSync(challengeFile(path)));
@@ -64,8 +70,7 @@ export function chapter(which: string, ...flags: string[]): string[] {
   return tsx(find(which), ...flags, ...(mode === "rootless" ? ["--rootless"] : []));
 }
 
-const find = (which: string) =>
-  chapters.find((path) => basename(path).startsWith(`${which}-`)) ?? which;
+const find = (which: string) => (/^\d\d$/.test(which) ? numbered(which) : which);
 
 /** The command that runs a few statements, in which `load("….ts")` imports from lib. */
 export function tsxEval(code: string): string[] {

@@ -1,6 +1,6 @@
 /**
  * Answers to the challenges that are right by another way than the solution's, or nearly right: in
- * answers/, by the names of the chapters. (The solutions are told in chapters.test.ts.)
+ * answers/, by the names of the chapters. (The solutions are told in challenges.test.ts.)
  */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";

@@ -21,13 +21,14 @@ import {
   leavesNothing,
   missingTools,
   mode,
+  numbered,
   run,
   temporary,
   tsx,
   whyNot,
 } from "../testing.ts";
 
-const path = chapter("10").find((word) => /10-/.test(word))!;
+const path = numbered("10");
 const timeout = 300_000;
 const why = cannotRun || (await whyNot(path));
 

@@ -7,7 +7,6 @@ import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { readHeader } from "../../header.ts";
 import { findProgram } from "../../shell.ts";
 import {
   atTerminal,
@@ -19,6 +18,7 @@ import {
   missingTools,
   mode,
   noOwnMounts,
+  numbered,
   ownMounts,
   refused,
   run,
@@ -35,10 +35,7 @@ const plain = tsx(fixture("walk"), "--yes");
 const rootless = tsx(fixture("walk"), "--yes", "--rootless");
 const overlay = tsx(fixture("layers"), "--yes");
 /** One that takes user namespaces, and users to map in them. */
-const users = tsx(
-  chapters.find((path) => readHeader(path).tries.includes("ids"))!,
-  "--yes",
-);
+const users = tsx(numbered("08"), "--yes");
 
 // ── Surroundings
 
@@ -280,7 +277,7 @@ const refusals: Refusal[] = [
     skip: noOwnMounts || missingTools("ps", "pgrep"),
     command: after(
       ["ps", "pgrep"].map((tool) => `mount --bind /dev/null ${findProgram(tool)}`).join("\n"),
-      tsx(chapters[2]!, "--yes"),
+      tsx(numbered("03"), "--yes"),
       ownMounts,
     ),
     says: [
@@ -396,9 +393,9 @@ for (const [made, make] of [
         const bin = join(dirname(tmp), "bin");
         mkdirSync(bin);
         for (const [which, tools] of [
-          [chapters[1]!, lacking],
-          [chapters[2]!, ["nsenter", "pgrep", "stat"]],
-          [chapters[3]!, ["mount"]],
+          [numbered("02"), lacking],
+          [numbered("03"), ["nsenter", "pgrep", "stat"]],
+          [numbered("04"), ["mount"]],
         ] as const) {
           for (const tool of tools) make(findProgram("busybox")!, join(bin, tool));
           const told = await run(after(`PATH=${bin}:$PATH`, tsx(which, "--yes")));

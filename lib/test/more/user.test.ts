@@ -11,12 +11,12 @@ import { test } from "node:test";
 import { sandboxFor } from "../../options/rootless.ts";
 import { findProgram } from "../../shell.ts";
 import {
-  chapters,
   claimsIn,
   inShort,
   leavesNothing,
   missingTools,
   mode,
+  numbered,
   run,
   temporary,
   toldToItsEnd,
@@ -24,7 +24,7 @@ import {
   whyNot,
 } from "../testing.ts";
 
-const path = chapters.find((path) => path.endsWith("-user.ts"))!;
+const path = numbered("08");
 const chapter = tsx(path, "--yes", "--rootfs", "busybox");
 
 /** `stat` prints something else of a file. */
