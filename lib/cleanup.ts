@@ -84,7 +84,6 @@ export function registered(directory: string): string[] {
 export function clear(directory: string, shell: Shell, sudo: boolean): string | undefined {
   const asRoot = sudo ? silentSudo() : "";
   const look = findResidents(directory, asRoot);
-  const pids = (text: string) => (text.match(/\d+/g) ?? []).map(Number);
 
   // What is killed may have started others meanwhile, or have ended just after that, so look until
   // two looks find the same. And what is just becoming another program has no environment for a moment:
@@ -125,15 +124,15 @@ export function clear(directory: string, shell: Shell, sudo: boolean): string | 
     return `This directory could not be removed: ${directory}. Its processes or its files may be left.`;
 }
 
+const pids = (text: string) => (text.match(/\d+/g) ?? []).map(Number);
+
 /** sudo for a clean-up: where no terminal is, nobody can answer it, so it must not ask. */
 const silentSudo = () => (process.stdin.isTTY ? "sudo " : "sudo -n ");
 
 /** Who lives in a directory of ours, as pids: the chapter's processes, and others. */
 export function residents(directory: string, shell: Shell, asRoot: string) {
   const { stdout } = shell.runSync(`${findResidents(directory, asRoot)}; echo "$ours/$others"`);
-  const [ours = [], others = []] = stdout
-    .split("/")
-    .map((pids) => (pids.match(/\d+/g) ?? []).map(Number));
+  const [ours = [], others = []] = stdout.split("/").map(pids);
   return { ours, others };
 }
 

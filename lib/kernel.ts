@@ -232,7 +232,8 @@ export function readLink(file: string): string {
   }
 }
 
-function list(directory: string): string[] {
+/** The names in a directory, of /proc for one. */
+export function list(directory: string): string[] {
   try {
     return readdirSync(directory);
   } catch {

@@ -8,32 +8,22 @@
  * @run npm run bench (as root)
  */
 import { spawnSync } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { basename, join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { spawn as spawnAtTerminal } from "@lydell/node-pty";
 import { clear, makeDirectory } from "../cleanup.ts";
+import { chaptersIn } from "../header.ts";
 import { askLdd, copyListed } from "../rootfs.ts";
-import { openShell } from "../shell.ts";
+import { mark, openShell } from "../shell.ts";
 
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const tsx = file("../../node_modules/.bin/tsx");
 const bare = file("../test/fixtures/bare.ts");
 const lines = file("../test/fixtures/lines.ts");
-const chapters = readdirSync(file("../../chapters"))
-  .filter((name) => /^\d\d-[\w-]+\.ts$/.test(name))
-  .sort()
-  .map((name) => file(`../../chapters/${name}`));
+const chapters = chaptersIn(file("../../chapters"));
 
 const directory = makeDirectory();
 const shell = openShell(directory, "root");
@@ -230,7 +220,7 @@ function crowded() {
   const crowd = mkdtempSync(join(directory, "crowd-"));
   const pids = run(
     bash(
-      `cd ${crowd}; export LC_BY_HAND=${basename(crowd)}; for n in {1..20}; do mkdir m$n; mount -t tmpfs none m$n; done; for n in {1..5}; do sleep 1d >&- 2>&- & echo $!; done`,
+      `cd ${crowd}; export ${mark}=${basename(crowd)}; for n in {1..20}; do mkdir m$n; mount -t tmpfs none m$n; done; for n in {1..5}; do sleep 1d >&- 2>&- & echo $!; done`,
     ),
   );
   return { crowd, pids: pids.replaceAll("\n", " ") };

@@ -137,7 +137,7 @@ export const unpackTar = (directory: string) =>
 
 /** A line of that: a time that tar cannot write as a date is a number. */
 const listed =
-  /^(.)\S+ +\S+ +[\d,]+ (?:\S+ \d\d:\d\d|-?\d+) "((?:[^"\\]|\\.)*)"(?: (?:->|link to) "((?:[^"\\]|\\.)*)")?$/;
+  /^(.)\S+ +\S+ +[\d,]+ (?:\S+ \d\d:\d\d|-?\d+) +"((?:[^"\\]|\\.)*)"(?: (?:->|link to) "((?:[^"\\]|\\.)*)")?$/;
 
 /**
  * What {@link listTar} printed, as files. Their names have escapes, as in C.

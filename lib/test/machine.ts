@@ -7,11 +7,11 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmdirSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmdirSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { commandLine, everyone, parseMounts, read, type Stat } from "../kernel.ts";
+import { commandLine, everyone, list, parseMounts, read, type Stat } from "../kernel.ts";
 import { sudo } from "./here.ts";
 
 // ── Temporary directories
@@ -176,12 +176,4 @@ function ask(pids: number[]) {
         parseMounts(mounts.join("\n")).some(({ point }) => point === "/"),
     };
   };
-}
-
-function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
 }

@@ -6,23 +6,24 @@
  */
 import { read } from "../kernel.ts";
 import { CannotStart, type Try } from "../preflight.ts";
+import { whyNoUserNamespace } from "./ids.ts";
 import { outside } from "./namespaces.ts";
 
 /** Loads a filter that allows everything, as the chapter loads its own. */
 export const load = `perl -e '$prctl = qx(uname -m) =~ /x86_64/ ? 157 : 167; $f = pack "SCCL", 6,0,0,0x7FFF0000; $p = pack "Sx6P", 1, $f; syscall($prctl, 22, 2, $p) and die "$!\\n"'`;
 
 /** What is tried as root, and what is said if it fails. */
-const attempts: [line: string, what: string, why: () => string][] = [
+const attempts: [line: string, what: string, why: (refusal: string) => string][] = [
   [`sudo ${load}`, "This kernel takes no seccomp filter", whyNoFilter],
   [
     "sudo setpriv --bounding-set=-sys_admin --inh-caps=-all bash -c 'unshare --mount true 2> /dev/null && echo They stay >&2 && exit 1; exec unshare --user --keep-caps true'",
     "Root may not give up capabilities here, or then not make a user namespace",
-    whyNoUsers,
+    whyNoUserNamespace,
   ],
   [
     "sudo unshare --mount --net --pid --fork --mount-proc bash -c 'mount -t sysfs sysfs /sys && unshare --user --map-root-user --mount --pid --fork --mount-proc true'",
     "No /proc and /sys can be mounted in a container here",
-    whyNoUsers,
+    whyNoUserNamespace,
   ],
 ];
 
@@ -33,7 +34,7 @@ const requirePrivileges: Try = async (shell) => {
     );
   for (const [line, what, why] of attempts) {
     const { ok, stderr } = await shell.aside(line);
-    if (!ok) throw new CannotStart(`${what}: ${stderr.trim()}.\n${why()}`);
+    if (!ok) throw new CannotStart(`${what}: ${stderr.trim()}.\n${why(stderr)}`);
   }
 };
 
@@ -46,17 +47,4 @@ export function whyNoFilter(): string {
   if (!/^Seccomp:/m.test(read("/proc/self/status")))
     return "It was built without them (CONFIG_SECCOMP_FILTER). Use a virtual machine with a current distribution.";
   return `Is this an emulator, a 32-bit perl, or a container? ${outside}`;
-}
-
-/** The likely reason why a user namespace was refused, or a mount in one. */
-function whyNoUsers(): string {
-  const settings = {
-    "user.max_user_namespaces": "0",
-    "kernel.unprivileged_userns_clone": "0",
-    "kernel.apparmor_restrict_unprivileged_userns": "1",
-  };
-  for (const [name, value] of Object.entries(settings))
-    if (read(`/proc/sys/${name.replaceAll(".", "/")}`).trim() === value)
-      return `${name} is ${value}. That can be changed until the next boot: sudo sysctl ${name}=${value === "1" ? 0 : name.startsWith("user") ? 15000 : 1}`;
-  return `Perhaps this is a container. ${outside}`;
 }

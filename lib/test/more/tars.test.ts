@@ -55,7 +55,7 @@ test("parseListing() reads what tar printed", () => {
   const listing = `-rw-r--r-- 0/0               1 1970-01-01 00:00 "./a b -> \\"c\\nd"
 lrwxrwxrwx 0/0               0 1970-01-01 00:00 "bin/a -> b" -> "busybox"
 hrw-r--r-- 0/0               0 100000000000000000 "other" link to "bin/sh"
-crw-r--r-- 0/0             1,3 1970-01-01 00:00 "./dev/null"
+crw-r--r-- 0/0             1,3 1970-01-01 00:00   "./dev/null"
 `;
   const link = undefined;
   assert.deepEqual(parseListing(listing), [
