@@ -99,7 +99,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await part`Covered paths`;
   await rootfs("rootfs", "bash", ..."cat grep ls mount nsenter stat tr umount unshare".split(" "));
   say`Now all of it, in chapter 5's container. Process 1 has its hands tied, so its mounts are made from outside. Settings become
-    read-only, and what tells too much is covered: files by 'null', directories by an empty tmpfs. (--wd=/ keeps it out of the
+    read-only, and what tells too much is covered: files by 'null', directories by an empty tmpfs. ('--wd=/' keeps it out of the
     old /.) --privileged does none of it, and adds all devices: the table has your first container beside this one.`;
   await $`echo 'set -e; cd "$0"; mkdir -p upper work merged rootfs/sys rootfs/dev; touch rootfs/dev/null; mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; cd merged; mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount --bind /dev/null dev/null' > mounts`;
   await $`echo 'for P in bus fs irq sys sysrq-trigger; do test ! -e proc/$P || { mount --bind proc/$P proc/$P; mount -o remount,bind,ro proc/$P; echo $P; }; done' >> mounts`;

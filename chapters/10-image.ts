@@ -46,7 +46,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $`find upper -type c -printf '%h/.wh.%f\n' | xargs touch; find upper -type c -delete; ls -A upper`;
 
   await part`Same files, same name`;
-  say`A layer has two names: the checksum of its tar, and that of the packed tar. First the tar, twice, and a touch between.`;
+  say`A layer has two names: the checksum of its tar, and that of the packed tar. First make the tar twice, with a touch between.`;
   const packed = await $`tar -C base -c . | sha256sum`;
   const again = await $`touch -d yesterday base/greeting; tar -C base -c . | sha256sum`;
   differ("the same files have two names", { packed, again });
