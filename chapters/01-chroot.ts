@@ -104,10 +104,10 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`So chroot hides files, and nothing else. Root inside can still kill your processes.`;
 
   await part`The way out`;
-  say`Even files are not confined. chroot changes where / is, and '..' stops only there: a process
+  say`Even files are not confined. chroot changes where / is, and '..' stops there, or at the top of all: a process
     whose working directory is not below it can walk up, until '.' and '..' are the same directory.`;
-  say`Root inside gets there by a second chroot, further down. Here 'nsenter --root' does the same: 'rootfs' becomes the /, and it
-    stays outside. (Newer versions want a namespace to join, too: here the one they are in. The shell misses a path to itself.)`;
+  say`Root inside gets there by a second chroot, further down. Here 'nsenter --root' does the same: 'rootfs' becomes the /, and the
+    working directory stays outside, so the shell complains. (Newer versions must also join a namespace: here their own.)`;
   const outside = await enter({ changes: "nothing, but this shell gets out: type with care" })`
     sudo nsenter --pid=/proc/self/ns/pid --root=rootfs ${shell}
     ls -a ..

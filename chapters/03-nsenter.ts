@@ -113,8 +113,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     would do nothing: process 1 gets only those signals that it has a handler for, and 'sleep' has
     none. The exception is KILL, '-9', when it comes from outside.`;
   say`So 'docker stop' can take ten seconds: it sends TERM, waits that long, then sends KILL. To end
-    at once, a program must handle TERM, or not be process 1: 'docker run --init' puts a small
-    process 1 above it, which passes signals on.`;
+    at once, process 1 must handle TERM, or pass it on, as 'docker run --init' does: it puts a small
+    process 1 above your program. (A shell passes nothing on.)`;
   await $({ changes: "the container ends" })`sudo kill -9 "$PID"`;
 }
 

@@ -35,8 +35,8 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
 
   await part`Another / for the mount namespace`;
   say`'mount --bind' mounts a directory, here on itself. 'pivot_root . .' makes it the /, and mounts the old / on
-    top of it, which is what '..' and 'umount .' then meet. -l, for lazy: this very shell is a program of the old
-    one. (umount reads /proc. 'hash -r' has it forget where its programs were; --norc: no start-up files.)`;
+    top of it, which is what '..' and 'umount .' then meet. -l, for lazy: it is in use, for this shell's own file is on
+    it. (umount reads /proc. After 'hash -r' the shell looks for its programs anew; --norc: no start-up files.)`;
   const walk = `nsenter --pid=/proc/self/ns/pid --root=new ${shell} -c 'until [ . -ef .. ]; do cd -P ..; done; ls -di .'`;
   const pivoted = await enter({ changes: "nothing here, but for a directory 'rootfs/new'" })`
     sudo unshare --mount bash --norc

@@ -68,9 +68,10 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     'docker kill', too, and that of 'docker stop' after ten seconds. But who sent it? Count again.`;
   const sent = await ours`sudo bash into $BOX bash -c 'kill -KILL $$' || echo $? $(${oom})`;
   same("a KILL from elsewhere gives the same code, and the counter stays", { "90 MB": big, sent });
-  say`Docker calls it 'OOMKilled'. 'memory.events' has 'oom', too: how often the group was at its own limit. If
+  say`Docker calls it 'OOMKilled'. 'memory.events' has 'oom', too: how often its own limit left no memory to be had. If
     'oom_kill' goes up and 'oom' does not, it was another limit: that of a group above, where 'oom' goes up; or if
-    there is none, the machine was full. (In /proc/vmstat 'oom_kill' counts all such kills on the machine.)`;
+    there is none, the machine was full. (The file goes with its group; 'oom_kill' in /proc/vmstat stays, and counts all such kills on
+    the machine.)`;
 
   await part`Processor time, and how many processes`;
   say`A loop for two seconds, without a limit, then with 5 of every 100 milliseconds. 'usage_usec' is all the time

@@ -87,8 +87,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $`echo 'use IO::Socket; $s = IO::Socket::INET->new(Listen => 9, LocalPort => 80); while ($c = $s->accept) { print $c $c->peerhost; close $c }' > web.pl`;
   await run`SERVER=$(sudo bash -c 'setsid nsenter --net=web perl -l web.pl &> web.log & echo $!')`;
   say`'bash' connects to what it opens below /dev/tcp. From outside only 'machine' is in reach, and nobody listens. One rule, at
-    'prerouting', gives what comes in for 8080 another address and port: that is '-p 8080:80'. What 'machine' sends does not
-    come in, and takes another, at 'output'. If only others reach a port, that one is missing; if only 'machine' does, the first.`;
+    'prerouting', gives what comes in for 8080 another address and port: that is '-p 8080:80'. What 'machine' sends takes one at
+    'output'. If only others reach a port, that at 'output' is missing; if only 'machine' does, that at 'prerouting'.`;
   const visit = "bash -c 'cat < /dev/tcp/203.0.113.2/8080'";
   const far = `nsenter --net=internet ${visit}`;
   const door = await open`
@@ -107,12 +107,12 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("the rule opens the door", { before: said(far, 1), after: said(far, 2) });
   differ("and the other one for 'machine'", { before: said(visit, 1), after: said(visit, 2) });
   differ("the server sees who comes", { outside: said(far, 2), machine: said(visit, 2) });
-  say`Where Docker runs, 'sudo iptables -t nat -S' shows its MASQUERADE and DNAT. No rule
-    helps 127.0.0.1, for what comes from there may not leave 'lo': so 'docker-proxy' listens there, and passes on.`;
+  say`Where Docker runs, 'sudo iptables -t nat -S' shows its MASQUERADE and DNAT. Rules do not
+    help 127.0.0.1, for what comes from there may not leave 'lo' (without 'route_localnet'): so 'docker-proxy' listens there.`;
 
   await part`Names: three files of Docker's`;
-  say`In 'db' nobody answered at 127.0.0.1. Nor would anybody at 127.0.0.53, the name server in many an
-    /etc/resolv.conf. So Docker mounts files of its own. 'init' does so here, and then goes on as in chapter 5.`;
+  say`In 'db' nobody answered at 127.0.0.1. Nor would anybody at 127.0.0.53, the name server in many an /etc/resolv.conf. So
+    Docker mounts files of its own, as 'init' does here. (In a 'docker network' it answers at 127.0.0.11, and knows neighbours' names.)`;
   await rootfs("rootfs", "bash", "cat", "grep", "ls", "mount", "nsenter", "stat", "tr", "umount");
   await $`echo web > hostname; echo 127.0.0.1 localhost > hosts; echo nameserver 203.0.113.1 > resolv.conf; mkdir -p upper/etc work merged; touch upper/etc/{hostname,hosts,resolv.conf}`;
   await $`echo 'mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; for NAME in hostname hosts resolv.conf; do mount --bind $NAME merged/etc/$NAME; done' > init`;

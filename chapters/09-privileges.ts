@@ -98,17 +98,17 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
 
   await part`Covered paths`;
   await rootfs("rootfs", "bash", ..."cat grep ls mount nsenter stat tr umount unshare".split(" "));
-  say`Now all of it, in chapter 5's container. Process 1 has its hands tied, so its mounts are made from outside. Settings become
-    read-only, and what tells too much is covered: files by 'null', directories by an empty tmpfs. ('--wd=/' keeps it out of the
-    old /.) --privileged does none of it, and adds all devices: the table has your first container beside this one.`;
-  await $`echo 'set -e; cd "$0"; mkdir -p upper work merged rootfs/sys rootfs/dev; touch rootfs/dev/null; mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; cd merged; mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount --bind /dev/null dev/null' > mounts`;
+  say`Now all of it but no_new_privs, which Docker sets only if told to, in chapter 5's container, with mounts made from outside.
+    Settings become read-only; files that tell too much are covered by 'null', directories by an empty tmpfs. ('--wd=/':
+    pivot_root takes along who stands in /.) --privileged does none of it, and adds all devices: see your first container in the
+    table. Your shell in there has no filter, but the kernel gives nobody a new /proc who sees only a covered one.`;
+  await $`echo 'set -e; cd "\${0%/*}"; mkdir -p upper work merged rootfs/sys rootfs/dev; touch rootfs/dev/null; mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; cd merged; mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount --bind /dev/null dev/null' > mounts`;
   await $`echo 'for P in bus fs irq sys sysrq-trigger; do test ! -e proc/$P || { mount --bind proc/$P proc/$P; mount -o remount,bind,ro proc/$P; echo $P; }; done' >> mounts`;
   await $`echo 'for P in proc/{kcore,keys,latency_stats,sched_debug,timer_list}; do test ! -e $P || { mount --bind dev/null $P; echo $P; }; done; for P in proc/{acpi,asound,scsi} sys/{firmware,devices/virtual/powercap}; do test ! -d $P || { mount -t tmpfs -o ro tmpfs $P; echo $P; }; done; pivot_root . .; hash -r; umount -l .' >> mounts`;
   const box = $({ changes: "a container that sleeps", undo: "by 'kill', at the end" });
   await box`STARTED=$(sudo bash -c 'setsid unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child --wd=/ perl "$PWD/filter" setpriv --bounding-set='$CAPS' --inh-caps=-all sleep 1d &> container.log & echo $!')`;
   await looks`PID=$(sudo timeout 30 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done") || ! cat container.log`;
-  const made =
-    await box`sudo nsenter --target $PID --mount --net --pid bash -c "$(cat mounts)" "$WORK"`;
+  const made = await box`sudo nsenter --target $PID --mount --net --pid bash "$WORK/mounts"`;
   const mine = `sudo nsenter --target "$PID" --mount --uts --ipc --net --pid ${shell}`;
   const safe = await enter({ changes: "a root shell in the container, with its hands free" })`
     ${mine}

@@ -46,16 +46,16 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $`find upper -type c -printf '%h/.wh.%f\n' | xargs touch; find upper -type c -delete; ls -A upper`;
 
   await part`Same files, same name`;
-  say`A layer has two names: the checksum of its tar, and that of the packed tar. First make the tar twice, with a touch between.`;
-  const packed = await $`tar -C base -c . | sha256sum`;
+  say`A layer has two names: the checksum of its tar, and that of the packed tar. First the tar: make it twice.`;
+  const first = await $`tar -C base -c . | sha256sum`;
   const again = await $`touch -d yesterday base/greeting; tar -C base -c . | sha256sum`;
-  differ("the same files have two names", { packed, again });
+  differ("the same files, and another checksum", { first, again });
   say`A tar also holds times and owners, and its files are in the order in which the directory has them.
     Fix all three, and only the files count. Builds that do so are called reproducible.`;
   await $`PACK="tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner"`;
   const fixed = await $`$PACK -C base -c . > base.tar; sha256sum < base.tar`;
   const twice = await $`touch base/greeting; $PACK -C base -c . | sha256sum`;
-  same("now they have one", { packed: fixed, again: twice });
+  same("now it is the same", { first: fixed, again: twice });
   await $`$PACK -C upper -c . > app.tar; tar -tvf app.tar; gzip -kn base.tar app.tar`;
   say`The config lists the tars (diff_ids). The manifest lists what has to be fetched, with type, size
     and name: the config, and the packed tars. 'digest' will print the name of a file.`;
@@ -84,7 +84,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
 
   await part`Pull`;
   say`'docker pull' asks for the manifest (or first for an index, with one for each processor), then for what it lists, and checks
-    each file by its name. (If you have Docker: enter 'docker run --rm $AT/box:1', if you run the chapter, at the next question.)`;
+    each file by its name. (If you have Docker, try 'docker run --rm $AT/box:1'. In the chapter, look around at the next question for that.)`;
   const pulled = await $`curl -sS $BOX/manifests/1 > pulled.json; bash digest pulled.json`;
   same("the manifest is the one you made", { made: await $`bash digest manifest.json`, pulled });
   await $`NAMES=$(grep -o 'sha256:[0-9a-f]*' pulled.json | tr '\n' ' '); for NAME in $NAMES; do curl -sS $BOX/blobs/$NAME -o pulled/$NAME; done`;

@@ -5,7 +5,7 @@
  * **You know this:** 'docker run -m 64m -p 8080:80', 'exec', 'ps', 'logs', 'stop' and 'rm'.
  *
  * Every step of a container you have made by hand. What is left is their order: each needs something
- * that a later one takes away. Here they become one script, 'by-hand', which you keep.
+ * that a later one takes away. Here they become one script, 'by-hand', which you can keep.
  *
  *     run ──► limits, a bridge  while it is root of the machine
  *      └─► new namespaces, and the cable into them

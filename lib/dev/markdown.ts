@@ -67,7 +67,7 @@ export function markdown(): Page & { text(): string } {
       push();
       const session = (quoted ?? []).join("\n\n").replace(/^/gm, "> ");
       const how =
-        "(Told without a terminal, this shell ended by itself. Yours waits for your `exit`.)";
+        "(When this was recorded, the shell ended by itself. Yours waits for your `exit`.)";
       quoted = undefined;
       push(session, ...(ended ? [how] : []));
       ran = ended = false;

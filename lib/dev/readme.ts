@@ -167,7 +167,7 @@ export function skeleton(section: string, told: string): string[] {
       // What proves a claim stands on a line of its own, below it.
       return texts
         .map((text) => text.replace(/^(✔ \*\*.*?\*\*)\\ .*/, "$1"))
-        .filter((text) => !text.startsWith("(Told without a terminal"));
+        .filter((text) => !text.startsWith("(When this was recorded"));
     });
 }
 

@@ -37,11 +37,11 @@ const why = cannotRun || (await whyNot(path));
 /** A tool that lies, as lines of shell: the claim that then does not hold. */
 const liars: [claim: string, tool: string, lie: string][] = [
   [
-    "the same files have two names",
+    "the same files, and another checksum",
     "tar",
     'case "$*" in "-C base -c .") set -- --mtime=@0 "$@" ;; esac; exec REAL "$@"',
   ],
-  ["now they have one", "tar", 'exec REAL "${@/--mtime=@0/--mtime=@$$}"'],
+  ["now it is the same", "tar", 'exec REAL "${@/--mtime=@0/--mtime=@$$}"'],
   [
     "the manifest is the one you made",
     "curl",

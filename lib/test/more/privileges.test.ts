@@ -54,7 +54,7 @@ const lies: [claim: RegExp, liars: Liars, ...flags: string[]][] = [
   [/no setting/, { mount: `case "$*" in *remount*) exit ;; esac` }, "--rootfs", "busybox"],
   [/is empty/, { mount: `case "$*" in *null\\ proc*) exit ;; esac` }, "--rootfs", "busybox"],
   [
-    /nested container/,
+    /no new \/proc/,
     {
       nsenter: `case "$*" in *--ipc*sh) exec $REAL "$@" -c 'unshare() { echo hello; }; while IFS= read -r LINE; do echo "$LINE"; eval "$LINE"; done' ;; esac`,
     },
