@@ -21,6 +21,20 @@ export const ownMounts = [
   "--mount",
 ];
 
+/** The same as root of a user namespace, which anyone can be. */
+export const mapped = ["unshare", "--user", "--map-root-user", "--mount"];
+
+/** A command after some lines of shell, where these are root's and what they mount is nobody else's. */
+export const prepared = (setup: string, command: string[], who = ownMounts) => [
+  ...[...who, "bash", "-ec", `${setup}\nexec "$@"`, "-"],
+  ...command,
+];
+
+/** A command without a capability, for itself and whatever it starts. */
+export const without = (capability: string) => [
+  ...["setpriv", `--bounding-set=-${capability}`, `--inh-caps=-${capability}`],
+];
+
 function findMode(): "root" | "sudo" | "rootless" | undefined {
   if (process.getuid?.() === 0) return "root";
   if (succeeds("sudo", "-n", "true")) return "sudo";
@@ -52,3 +66,7 @@ export const notRoot =
 /** Why a test that needs {@link ownMounts} is skipped, or false. */
 export const noOwnMounts =
   !succeeds(...ownMounts, "true") && "no mount namespace for this user on this machine";
+
+/** Why a test that is {@link mapped} is skipped, or false. */
+export const noMapped =
+  !succeeds(...mapped, "true") && "no user namespaces for this user on this machine";

@@ -27,6 +27,7 @@ import {
   toldToItsEnd,
   tsx,
   whyNot,
+  without,
   withoutTool,
 } from "../testing.ts";
 
@@ -101,10 +102,6 @@ test("there is such a tool for every claim of chapter 7", async () => {
 });
 
 // ── Refusals
-
-const without = (capability: string) => [
-  ...["setpriv", `--bounding-set=-${capability}`, `--inh-caps=-${capability}`],
-];
 
 describe("chapter 7 is refused before its first step", { skip }, () => {
   for (const [tool, debian, fedora] of [

@@ -15,11 +15,14 @@ import {
   checkout,
   fixture,
   leavesNothing,
+  mapped,
   missingTools,
   mode,
+  noMapped,
   noOwnMounts,
   numbered,
   ownMounts,
+  prepared,
   refused,
   run,
   succeeds,
@@ -27,6 +30,7 @@ import {
   temporary,
   toldToItsEnd,
   tsx,
+  without,
   withoutTool,
 } from "../testing.ts";
 
@@ -39,24 +43,11 @@ const users = tsx(numbered("08"), "--yes");
 
 // ── Surroundings
 
-/** Root of a user namespace, with mounts of its own: anyone can be that. */
-const mapped = ["unshare", "--user", "--map-root-user", "--mount"];
-const noMapped = !succeeds(...mapped, "true") && "no user namespaces for this user on this machine";
-
-/** A command after some lines of shell, where these are root's. */
-function after(setup: string, command: string[], who = mapped): string[] {
-  return [...who, "bash", "-ec", `${setup}\nexec "$@"`, "-", ...command];
-}
+/** A command after some lines of shell, where these are root's in a user namespace. */
+const after = (setup: string, command: string[], who = mapped) => prepared(setup, command, who);
 
 /** A user who is not root. */
 const ordinary = ["unshare", "--user", "--map-user=1000", "--map-group=1000"];
-
-/** Without a capability, for itself and whatever it starts. */
-const without = (capability: string) => [
-  "setpriv",
-  `--bounding-set=-${capability}`,
-  `--inh-caps=-${capability}`,
-];
 
 const setting = (name: string, value: number) =>
   `mount -t tmpfs none /proc/sys/kernel; echo ${value} > /proc/sys/kernel/${name}`;

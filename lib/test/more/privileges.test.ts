@@ -14,11 +14,12 @@ import {
   forbid,
   inShort,
   leavesNothing,
+  mapped,
   missingTools,
   mode,
+  noMapped,
   refused,
   run,
-  succeeds,
   temporary,
   toldToItsEnd,
   tsx,
@@ -100,8 +101,6 @@ describe(
 
 const [EINVAL, ENOSYS] = [22, 38];
 const root = mode !== "root" && "needs root";
-const mapped = ["unshare", "--user", "--map-root-user", "--mount"];
-const noMapped = !succeeds(...mapped, "true") && "no user namespaces for this user on this machine";
 
 describe("chapter 9", { skip: skip || cannotRun }, () => {
   test("says so where root lacks a capability that Docker leaves", { skip: root }, () =>

@@ -24,11 +24,12 @@ import {
   inShort,
   keys,
   leavesNothing,
+  mapped,
   missingTools,
   mode,
   noOwnMounts,
   notRoot,
-  ownMounts,
+  prepared,
   question,
   refused,
   run,
@@ -40,12 +41,6 @@ import {
   until,
   walk,
 } from "../testing.ts";
-
-/** A command after some lines of shell, where these are root's and what they mount is nobody else's. */
-const after = (setup: string, command: string[]) => [
-  ...ownMounts,
-  ...["bash", "-ec", `${setup}\nexec "$@"`, "-", ...command],
-];
 
 /**
  * The same as real root's; the command is run as the user again. What the tests set, such as TMPDIR,
@@ -86,7 +81,7 @@ test(
       const place = temporary("rc");
       const rc = join(place, "bashrc");
       writeFileSync(rc, "WHO=$(id)\n");
-      const command = after(`mount --bind ${rc} /etc/bash.bashrc`, chapter("02"));
+      const command = prepared(`mount --bind ${rc} /etc/bash.bashrc`, chapter("02"));
       const { output } = await atTerminal(command, { tmp }, async (reader) => {
         const { sees, types } = reader;
         await agreeUntil(reader, /^sudo unshare --pid bash/m);
@@ -319,11 +314,6 @@ const german = { LANG: "C.UTF-8", LANGUAGE: "de" };
 const noGerman =
   !existsSync("/usr/share/locale/de/LC_MESSAGES/util-linux.mo") &&
   "util-linux does not speak German here: the package is util-linux-locales";
-/** A command after some lines of shell, where these are root's in a user namespace. */
-const mapped = (setup: string, command: string[]) => [
-  ...["unshare", "--user", "--map-root-user", "--mount"],
-  ...["bash", "-ec", `${setup}\nexec "$@"`, "-", ...command],
-];
 
 describe("a diagnosis does not depend on the language", { skip: noGerman || noOwnMounts }, () => {
   const rootless = tsx(file("chapters/02-unshare.ts"), "--yes", "--rootless");
@@ -334,7 +324,7 @@ describe("a diagnosis does not depend on the language", { skip: noGerman || noOw
   });
 
   test("when parts of /proc are covered", async () => {
-    const command = mapped("mount -t tmpfs none /proc/irq", rootless);
+    const command = prepared("mount -t tmpfs none /proc/irq", rootless, mapped);
     const told = await run(command, { env: german });
     assert.match(refused(told), /Parts of \/proc are covered here \(\/proc\/irq\)/);
   });
@@ -343,7 +333,11 @@ describe("a diagnosis does not depend on the language", { skip: noGerman || noOw
     // Nothing is to cover /proc besides. Then one is made, and the next is one too many.
     const bare =
       "if mountpoint -q /proc/sys/fs/binfmt_misc; then mount -t tmpfs none /proc/sys/fs/binfmt_misc; fi";
-    const command = mapped("echo 1 > /proc/sys/user/max_user_namespaces", mapped(bare, rootless));
+    const command = prepared(
+      "echo 1 > /proc/sys/user/max_user_namespaces",
+      prepared(bare, rootless, mapped),
+      mapped,
+    );
     const told = await run(command, { env: german });
     assert.match(refused(told), /that many user namespaces are in use/);
   });
