@@ -83,7 +83,8 @@ const pivot: Challenge<Process> = {
   },
   afterwards: `That is how runc, crun and systemd-nspawn change the root. chroot leaves the old root
     mounted, and only moves the place where paths begin; after pivot_root there is nothing above it.
-    (One door is left: without a pid namespace, /proc/PID/root leads to the / of any other process.)`,
+    (One door is left: without a pid namespace, /proc/PID/root leads to the / of any other process. And what
+    cannot be told from here: 'mount --move . /' and a chroot look the same, and leave the old / below.)`,
 };
 
 const escape: Challenge<Process> = {
@@ -100,6 +101,18 @@ const escape: Challenge<Process> = {
     {
       text: "a process has 'rootfs' as its /, or descends from one that has",
       met: () => true,
+    },
+    {
+      text: "it went in by 'chroot', and not with a directory outside, as in the chapter",
+      met(process, world) {
+        const isInside = (each?: Process) => each !== undefined && each.root !== world.host.root;
+        const entered = ancestors(process, world).some(
+          ({ args }, at, all) =>
+            !(isInside(all[at]) && isInside(all[at + 1])) &&
+            args.some((each) => /(^|\/)(nsenter|unshare)$/.test(each)),
+        );
+        return !entered || "It went in by 'nsenter' or 'unshare'.";
+      },
     },
     {
       text: "its working directory is the host's /, or its own / is",
@@ -136,11 +149,14 @@ const escape: Challenge<Process> = {
     capability to chroot (CAP_SYS_CHROOT). The one to mount (CAP_SYS_ADMIN) it takes away.`,
 };
 
-/** Whether a directory here is or was the / of a process, or of one that it descends from. */
-function wasIn(rootfs: string, process: Process, world: World): boolean {
-  if (process.roots.has(identity(join(world.directory, rootfs)))) return true;
+/** A process, and those of the reader's that it descends from. */
+function ancestors(process: Process, world: World): Process[] {
   const parent = world.processes.find(({ pid }) => pid === process.parent);
-  return parent !== undefined && wasIn(rootfs, parent, world);
+  return [process, ...(parent ? ancestors(parent, world) : [])];
 }
+
+/** Whether a directory here is or was the / of a process, or of one that it descends from. */
+const wasIn = (rootfs: string, process: Process, world: World) =>
+  ancestors(process, world).some(({ roots }) => roots.has(identity(join(world.directory, rootfs))));
 
 export const challenges: Challenge[] = [pivot, escape];

@@ -68,7 +68,7 @@ const restore: Challenge<Mounted> = {
         return (
           (now !== undefined && now === then) ||
           (now === undefined
-            ? "There is no such file in 'merged'."
+            ? "There is no such file in 'merged'. (What is written to 'upper' itself may not be noticed.)"
             : `It holds ${JSON.stringify(now)}.`)
         );
       },
@@ -160,13 +160,12 @@ const commit: Challenge<Mounted> = {
       },
     },
     {
-      text: "the new layer holds what 'upper' held, whiteout and all",
+      text: "the new layer holds what 'upper' holds, whiteout and all",
       met(mount, world) {
         const [layer = ""] = layersOf(mount, world).lowers;
         const now = world.read(`cd '${layer.replaceAll("'", "'\\''")}' && ${listing}`);
-        return (
-          now === world.memory || `It holds ${now.trim().replaceAll("\n", ", ") || "nothing"}.`
-        );
+        const upper = [world.memory, world.read(`cd upper && ${listing}`)].filter(Boolean);
+        return upper.includes(now) || `It holds ${now.trim().replaceAll("\n", ", ") || "nothing"}.`;
       },
     },
     {

@@ -73,7 +73,8 @@ const slave: Challenge<Process> = {
     default 'unshare' makes all of them private. Which other words does --propagation take?`,
     `A bind mount of a slave is a slave of the same master.`,
     `'sudo unshare --mount --propagation slave bash', and in there 'mount --bind volume data'. From
-    another terminal mount a tmpfs; or from in there, by 'nsenter --target $PPID --mount'.`,
+    another terminal mount a tmpfs; or from in there, by 'nsenter --target $PPID
+    --mount mount …', with the full path of 'volume/usb': that starts in /.`,
   ],
   async solution({ say, $, enter }) {
     say`--propagation makes every copy a slave, and so is what is bound of one. 'nsenter' goes to the
@@ -96,8 +97,8 @@ const slave: Challenge<Process> = {
 
 const readOnly: Challenge<Process> = {
   title: "A read-only / with two writable places",
-  goal: `Give a process 'rootfs' as its /, with nothing of the old one left, so that it can write to two
-    places only: to /tmp, which is in memory, and to /data, which is 'volume'. (It has a /proc.)`,
+  goal: `Give a process 'rootfs' as its /, with a /proc, and with nothing of the old one left, so that it can
+    write to two places only: to /tmp, which is in memory, and to /data, which is 'volume'.`,
   needs: ["pivot_root"],
   async prepare({ $, rootfs }) {
     const programs = ["cat", "ls", "mkdir", "mount", "ps", "stat", "touch", "umount"];
@@ -147,6 +148,14 @@ const readOnly: Challenge<Process> = {
         return !left || `It can write to ${left.point}.`;
       },
     },
+    {
+      text: "it has a /proc, and no way out: '..' of its / is its / again",
+      met({ mounts, root, aboveRoot }) {
+        if (!mounts.some(({ point, type }) => point === "/proc" && type === "proc"))
+          return "Its mount table has no /proc.";
+        return root === aboveRoot || "The judge went up from its / and got out.";
+      },
+    },
   ],
   hints: [
     `Whatever is mounted below 'rootfs' before pivot_root comes along. So first 'rootfs' itself
@@ -172,8 +181,8 @@ const readOnly: Challenge<Process> = {
     `;
   },
   afterwards: `That is 'docker run --read-only --tmpfs /tmp -v ./volume:/data', or readOnlyRootFilesystem
-    in Kubernetes. An attacker cannot leave a program in such a container, but for those two places:
-    so mount them with noexec, too. (Here root could undo it, by one more remount. Docker takes away
+    in Kubernetes. An attacker cannot leave a program in such a container, but for those two places.
+    (Docker mounts the first with noexec; the volume is left to you. Here root could undo it, by one more remount. Docker takes away
     the capability to.)`,
 };
 

@@ -197,7 +197,11 @@ const delegate: Challenge<Guest> = {
       met(guest, world) {
         const limits = limited(guest, world).map((group) => join(group, "memory.max"));
         if (limits.length === 0) return "There is none.";
-        return limits.some((file) => !mayWrite(guest, file)) || `They may write ${limits.at(-1)}.`;
+        const held = limits.filter((file) => !mayWrite(guest, file)).map((file) => dirname(file));
+        if (held.length === 0) return `They may write to ${limits.at(-1)}.`;
+        // Who may move a process to the group above is not bound by one below that.
+        const isOpen = (group: string) => mayWrite(guest, join(dirname(group), "cgroup.procs"));
+        return !held.every(isOpen) || `They may move out of ${held.at(-1)}, to a group beside it.`;
       },
     },
     {
@@ -213,7 +217,8 @@ const delegate: Challenge<Guest> = {
           ),
         );
         return (
-          refused.some((files) => files.length === 0) || `They may not write ${refused.at(-1)![0]}.`
+          refused.some((files) => files.length === 0) ||
+          `They may not write to ${refused.at(-1)![0]}.`
         );
       },
     },

@@ -29,6 +29,11 @@ function inHex(address: string): string {
   return (endianness() === "LE" ? bytes.reverse() : bytes).toString("hex").toUpperCase();
 }
 
+function fromHex(text: string): string {
+  const bytes = Buffer.from(text, "hex");
+  return (endianness() === "LE" ? bytes.reverse() : bytes).join(".");
+}
+
 // ── Plug in
 
 /** What a container's own /proc/PID/net says. */
@@ -98,7 +103,7 @@ const plugIn: Challenge<Plug> = {
       text: "all else goes to 10.0.0.1",
       met: ({ gateway }) =>
         gateway === inHex("10.0.0.1") ||
-        (gateway ? `It goes to ${gateway}, in hexadecimal.` : "Its net/route has no default."),
+        (gateway ? `It goes to ${fromHex(gateway)}.` : "Its net/route has no default."),
     },
     {
       text: "it has found 'web' on the switch: 10.0.0.2 is in its net/arp",
@@ -188,7 +193,7 @@ function pairs(world: World): Pair[] {
 const pod: Challenge<Pair> = {
   title: "A pod: two containers that meet at 127.0.0.1",
   goal: `Start two processes, each in a pid namespace of its own, but in one network namespace, which is
-    not the host's. Let one connect to the other at 127.0.0.1, and leave the connection open. 'web.pl' is a
+    not the host's. Let one connect to the other at 127.0.0.1 (IPv4), and leave the connection open. 'web.pl' is a
     server that does so.`,
   needs,
   async prepare({ $ }) {
@@ -215,7 +220,8 @@ const pod: Challenge<Pair> = {
     },
     {
       text: "a connection over 127.0.0.1 is open between the two",
-      met: ({ connected }) => connected || "None of theirs is in their net/tcp.",
+      met: ({ connected }) =>
+        connected || "No such connection between the two is in their net/tcp.",
     },
   ],
   hints: [
@@ -274,7 +280,7 @@ const door: Challenge<Visits> = {
   title: "A door for one visitor alone",
   goal: `A friend (203.0.113.1) and a stranger (203.0.113.9) both reach 'machine' at 203.0.113.2. Open port
     8080 there, and lead it to the server in 'web', 10.0.0.2, port 80, so that it is open to the friend
-    alone. The server shall see who comes, and the stranger may go on to 'ping' the machine.`,
+    alone. The server must see the friend's own address, and the stranger must still be able to 'ping' the machine.`,
   needs,
   async prepare(verbs) {
     await makeNetwork(verbs);

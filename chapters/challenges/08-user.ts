@@ -3,6 +3,7 @@
  */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { quote } from "zx/core";
 import { read, stat } from "../../lib/kernel.ts";
 import type { Challenge } from "../../lib/options/challenge.ts";
 import type { Process, World } from "../../lib/options/world.ts";
@@ -156,8 +157,8 @@ const ofRoot = (process: Process, world: World) =>
 
 const keepsYours: Challenge<Process> = {
   title: "A volume that root inside may write to, and that stays yours",
-  goal: `'volume' is yours, and the root of process $PID is 100000, who may not write there. Have a process
-    that has 'volume' on a directory 'data', and whose root makes a file in it. The file, and 'volume', must
+  goal: `'volume' is yours, and the root of process $PID is 100000, who may not write there. Start a process, in
+    that namespace or in another, that has 'volume' on a directory 'data', and whose root makes a file in it. The file, and 'volume', must
     be yours outside, and nobody else may write to them.`,
   async prepare(verbs) {
     await makeStranger(verbs);
@@ -184,7 +185,7 @@ const keepsYours: Challenge<Process> = {
       met(process, world) {
         if (ofRoot(process, world).length > 0) return true;
         const count = filesIn(volume(world)).length;
-        return count > 0 ? "What is there is not." : "It is empty.";
+        return count > 0 ? "There are files, but none of them is root's there." : "It is empty.";
       },
     },
     {
@@ -223,7 +224,7 @@ const keepsYours: Challenge<Process> = {
     await $`ls -ln volume; kill $PID`;
   },
   afterwards: `So a volume of rootless Podman's is written to by root inside as by you. An image's other users
-    are strangers there, unless you choose another map: '--userns=keep-id' makes you somebody else than root.
+    are strangers there, unless you choose another map: '--userns=keep-id' makes you somebody other than root.
     Where root is a stranger for good reasons, a mount can have a map of its own, and change the numbers on
     their way: 'X-mount.idmap' in mount(8), which is how 'hostUsers: false' has volumes.`,
 };
@@ -261,16 +262,18 @@ const noSignal: Challenge<Process> = {
         const [target, , saved] = status(Number(memory), "Uid");
         return (
           ![target, saved].some((user) => user === real || user === effective) ||
-          `Outside it is ${effective}, as yours is, and whoever is that may.`
+          `Outside it is user ${effective}, like your process, so it may.`
         );
       },
     },
     {
-      text: "it has tried: a file in 'proof' is its user's, and not empty",
-      met(process, { directory }) {
+      text: "it has tried: a file in 'proof' is its user's, and names your process",
+      met(process, { directory, memory, read }) {
         const user = userOf(process);
         const files = filesIn(join(directory, "proof")).filter(({ size }) => size > 0);
-        if (files.some((file) => file.user === user)) return true;
+        const own = files.filter((file) => file.user === user);
+        const says = own.map(({ name }) => read(`cat proof/${quote(name)}`)).join("\n");
+        if (own.length > 0) return says.includes(memory.trim()) || "It does not name your process.";
         const others = files.map((file) => `${file.user}'s`).join(", ");
         return `Its user is ${user}, and there is ${others ? `one of ${others}` : "none"}.`;
       },

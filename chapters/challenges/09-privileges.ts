@@ -3,10 +3,12 @@
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { quote } from "zx/core";
 import { read, readLink } from "../../lib/kernel.ts";
 import type { Challenge } from "../../lib/options/challenge.ts";
 import type { Process } from "../../lib/options/world.ts";
 
+const sudo = process.getuid?.() === 0 ? "" : "sudo -n ";
 const needs = ["perl (perl-base, perl-interpreter, perl, perl)"];
 
 /** A field in /proc/PID/status: its first number, as it is written there. */
@@ -60,7 +62,7 @@ const oneCapability: Challenge<Process> = {
     {
       text: "what it starts can have no other: by its bounding set, or by no_new_privs",
       met: (process) =>
-        (set(process, "CapBnd") & ~NET_BIND_SERVICE) === 0n ||
+        ((set(process, "CapBnd") | set(process, "CapInh")) & ~NET_BIND_SERVICE) === 0n ||
         field(process, "NoNewPrivs") === "1" ||
         `CapBnd is ${field(process, "CapBnd")}, and NoNewPrivs 0.`,
     },
@@ -89,9 +91,16 @@ const oneCapability: Challenge<Process> = {
 
 const [SYS_PTRACE, SYS_ADMIN] = [1n << 19n, 1n << 21n];
 
+/** Whether a process has no such right, and never will. */
+const lacks = (process: Process, right: bigint) =>
+  ["CapEff", "CapPrm", "CapInh", "CapBnd"].every((name) => (set(process, name) & right) === 0n);
+
+const covers = ({ mounts }: Process, directory: string) =>
+  mounts.some(({ point }) => point === join(directory, "secret"));
+
 const coveredFile: Challenge<Process> = {
   title: "A file that root cannot read",
-  goal: `Start a process of root's (user 0) that has the machine's / and cannot read 'secret', as something lies
+  goal: `Start a process of root's (user 0, in the machine's user namespace) that has the machine's / and cannot read 'secret', as something lies
     on top of it. It must not be able to take that off, nor to look past it. For everyone else the file is as
     it was.`,
   async prepare({ $ }) {
@@ -104,28 +113,33 @@ const coveredFile: Challenge<Process> = {
   criteria: [
     {
       text: "for a process of root's, whose / is the machine's, 'secret' is covered",
-      met(process, { host, directory }) {
+      met(process, { host, directory, memory, read }) {
         if (field(process, "Uid") !== "0") return `It is user ${field(process, "Uid")}'s.`;
         if (process.root !== host.root) return "Its / is not the machine's.";
-        return (
-          process.mounts.some(({ point }) => point === join(directory, "secret")) ||
-          "Nothing is mounted on its 'secret'."
-        );
+        if (!covers(process, directory)) return "Nothing is mounted on its 'secret'.";
+        const file = `/proc/${process.pid}/root${join(directory, "secret")}`;
+        return read(`${sudo}cat ${quote(file)}`) !== memory || "It can still be read there.";
       },
     },
     {
       text: "it may not unmount, and never will: it lacks CAP_SYS_ADMIN",
       met: (process) =>
-        ((set(process, "CapEff") | set(process, "CapBnd")) & SYS_ADMIN) === 0n ||
+        lacks(process, SYS_ADMIN) ||
         `CapEff is ${field(process, "CapEff")}, CapBnd ${field(process, "CapBnd")}.`,
     },
     {
-      text: "nor may it look through others' eyes, by /proc/1/root: it lacks CAP_SYS_PTRACE, or has a /proc of its own",
-      met: (process, { host }) =>
-        ((set(process, "CapEff") | set(process, "CapBnd")) & SYS_PTRACE) === 0n ||
-        (process.namespaces.pid !== host.namespaces.pid &&
-          process.procShows === process.namespaces.pid) ||
-        `It has the host's /proc, and in CapBnd, ${field(process, "CapBnd")}, bit 19 is set.`,
+      text: "nor may it look through others' eyes, by /proc/1/root: it lacks CAP_SYS_PTRACE, or sees only who is like it",
+      met(process, { host, processes, directory }) {
+        if (lacks(process, SYS_PTRACE)) return true;
+        const { pid } = process.namespaces;
+        const alike = processes
+          .filter(({ namespaces }) => namespaces.pid === pid)
+          .every((each) => covers(each, directory) && lacks(each, SYS_ADMIN));
+        return (
+          (pid !== host.namespaces.pid && process.procShows === pid && alike) ||
+          `In CapBnd, ${field(process, "CapBnd")}, bit 19 is set, and its /proc has others than such as it.`
+        );
+      },
     },
     {
       text: "for the host, 'secret' is as it was",
@@ -210,7 +224,8 @@ const landlock: Challenge<Process> = {
     landlock_add_rule (445) gives them back below a directory, landlock_restrict_self (446) begins. 'perl'
     has 'syscall', as in the chapter's filter.`,
     `The rights are bits: 4 is to read files, 8 to read directories. 'pack "Q", 12' is the first argument of 444,
-    8 its size. For 445 it is 'pack "Ql", 12, fileno D', where D is an open directory, after the type, 1.`,
+    8 its size. 445 takes the number that 444 returned, the type 1, and 'pack "Ql", 12, fileno D', where D is an
+    open directory; 446 takes that number. A 0, for flags, comes last in all three.`,
     `Give them back below each directory in / but the one that your home is in, and below the one where you
     are. Then 446, then 'exec @ARGV'; all of it after 'setpriv --no-new-privs'.`,
   ],
@@ -226,7 +241,8 @@ const landlock: Challenge<Process> = {
       timeout 4 perl look || true
     `;
   },
-  afterwards: `It needs no root, no namespace and nobody's help, and /proc has no field for it. Programs lock
+  afterwards: `It needs no root, no namespace and nobody's help, and /proc has no field for it. (A 'setpriv' of
+    util-linux 2.40 or newer does it with --landlock-access and --landlock-rule.) Programs lock
     themselves in with it that handle what strangers send, such as archives; and an agent or a build can be
     given one directory and no more. A container's walls are made from outside, before the program starts;
     these are made by the program itself, with no way back.`,

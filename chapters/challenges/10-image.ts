@@ -145,7 +145,7 @@ function unpacked(file: Buffer): Buffer {
 const third: Challenge<Second> = {
   title: "Delete a file by a third layer",
   goal: `The image in 'image' has two layers, and one of them has a file 'password'. Make a second version,
-    'image/manifest2.json', in which it is deleted. Who has pulled the first one shall have to fetch as
+    'image/manifest2.json', in which it is deleted. Whoever has pulled the first one should have to fetch as
     little as possible: so add a layer, and leave the others as they are.`,
   async prepare(verbs) {
     await verbs.$`mkdir 1 2; echo hunter2 > 1/password; echo hello > 2/greeting`;

@@ -120,8 +120,10 @@ interface Trio {
 function trios(world: World): Trio[] {
   const plugs = containers(world).flatMap(({ pid }) => plugOf(pid));
   return plugs.flatMap((third) => {
-    const [one, ...others] = plugs.filter((each) => each !== third);
-    return others.map((other): Trio => ({ pair: [one!, other], third }));
+    const rest = plugs.filter((each) => each !== third);
+    return rest.flatMap((one, at) =>
+      rest.slice(at + 1).map((other): Trio => ({ pair: [one, other], third })),
+    );
   });
 }
 
@@ -132,8 +134,8 @@ const addressOf = ({ addresses }: Plug) =>
 const apart: Challenge<Trio> = {
   title: "Two containers that talk, and a third that they cannot hear",
   goal: `Your script has one bridge for all. Start three containers with it: two that reach each other,
-    and a third with an address, too, that asks for one of the two and gets no answer. 'ask' sends a
-    packet to an address: --perl "$(cat ask)".`,
+    and a third with an address, too, that asks for one of the two and gets no answer. Send a packet with
+    'sudo ./by-hand exec NAME --perl "$(cat ask)" ADDRESS'.`,
   async prepare(verbs) {
     await makeScript(verbs);
     const { say, $ } = verbs;
@@ -214,7 +216,8 @@ const bundle: Challenge<Process> = {
   title: "Say the same to runc: an OCI bundle",
   goal: `Docker does not make a container either: it writes down what it wants, and has runc make it. 'runc spec'
     writes a 'config.json' for fewer rights, no filter and a / that is read-only. Change it so that 'sudo
-    bash box' starts what Docker would.`,
+    bash box' starts 'sleep 1d', without a terminal, with what Docker would give it: its fourteen capabilities, a
+    filter, a / that can be written to, and no no_new_privs.`,
   needs: ["runc"],
   async prepare({ say, $, rootfs }) {
     say`A bundle is a directory with a root file system, and with a file that says how to start a program in it.`;
@@ -238,7 +241,7 @@ const bundle: Challenge<Process> = {
         knownToRunc(world).init_process_pid === pid || "It was not started by 'box'.",
     },
     {
-      text: "its mnt, uts, ipc and net are not the host's either, and it can write to its /",
+      text: "its mnt, uts, ipc and net are not the host's, and it can write to its /",
       met({ mounts, namespaces }, { host }) {
         const shared = ["mnt", "uts", "ipc", "net"].filter(
           (type) => namespaces[type] === host.namespaces[type],
@@ -328,7 +331,7 @@ const runtime: Challenge<Process> = {
   title: "Be Podman's runtime (the hardest)",
   goal: `Podman does not make a container: it writes down what it wants in 'config.json', in a directory that
     is called a bundle, and calls a runtime. Write one: 'runtime' is called with 'create --bundle DIR
-    --pid-file FILE ID', and makes the container, but for its program. That is for 'start ID'. Then there
+    --pid-file FILE ID', and makes the container without starting its program: that is what 'start ID' does. Then there
     are 'state ID', 'kill ID SIGNAL' and 'delete ID'. Try it: 'sudo bash box sleep 1d'.`,
   needs: ["podman", "perl"],
   tries: ["podman"],

@@ -188,7 +188,9 @@ const wrap = (text: string) => wrapPlain(forScreen(text));
 
 /** In a sandbox, another terminal is in another world. */
 function elsewhere(directory: string): string {
-  return process.pid === 1 ? "" : `Another terminal will do, too: the directory is ${directory}. `;
+  return process.pid === 1
+    ? ""
+    : `Another terminal will do, too: cd ${directory} (without variables such as $PID). `;
 }
 
 /** How long the watcher rests: at least, and at most, in milliseconds; and as a multiple of a look. */
@@ -214,9 +216,8 @@ export function watch(challenge: Challenge, { look, pulse }: ReturnType<typeof o
   function judge() {
     if (solved()) return;
     const world = look();
-    const answers = challenge
-      .subjects(world)
-      .map((subject) => challenge.criteria.map((each) => each.met(subject, world)))
+    const answers = tryTo(() => challenge.subjects(world), [])
+      .map((subject) => challenge.criteria.map(({ met }) => tryTo(() => met(subject, world), odd)))
       .reduce((one, other) => (points(other) >= points(one) ? other : one), []);
     if (answers.length === 0 || points(answers) < points(best)) return;
     best = answers;
@@ -267,6 +268,17 @@ export function watch(challenge: Challenge, { look, pulse }: ReturnType<typeof o
   };
   tick();
   return watcher;
+}
+
+/** What nobody thought of, such as a file that is a directory now, is no answer, and no end. */
+const odd = "It is not of the kind that this asks for.";
+
+function tryTo<T>(look: () => T, otherwise: T): T {
+  try {
+    return look();
+  } catch {
+    return otherwise;
+  }
 }
 
 /** Prints a line above what is being typed; the terminal may be in raw mode. */

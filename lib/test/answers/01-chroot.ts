@@ -106,7 +106,18 @@ export const answers: Answer[][] = [
     {
       name: "a shell that goes up from inside",
       lines: [["sudo chroot rootfs bash", "cd ../../..", "true"]],
-      missing: { 1: /rootfs/ },
+      missing: { 2: /rootfs/ },
+    },
+    {
+      name: "the chapter's own lines, with a directory outside from the start",
+      lines: [
+        [
+          "sudo nsenter --pid=/proc/self/ns/pid --root=rootfs bash",
+          "until [ . -ef .. ]; do cd -P ..; done",
+          "true",
+        ],
+      ],
+      missing: { 1: /by 'nsenter'/ },
     },
     {
       name: "a bind mount of the host's /, made from outside",
@@ -114,7 +125,7 @@ export const answers: Answer[][] = [
         "mkdir rootfs/host; sudo mount --bind / rootfs/host",
         ["sudo chroot rootfs bash", "cd /host", "true"],
       ],
-      missing: { 1: /rootfs\/host/ },
+      missing: { 2: /rootfs\/host/ },
     },
   ],
 ];

@@ -97,6 +97,18 @@ export const answers: Answer[][] = [
       missing: { 1: /can write to its \// },
     },
     {
+      name: "chroot in the place of pivot_root",
+      lines: [
+        [
+          "sudo unshare --mount bash",
+          `${three}; mount -t proc proc rootfs/proc; mount -o remount,bind,ro rootfs`,
+          "exec chroot rootfs bash",
+          "true",
+        ],
+      ],
+      missing: { 5: /got out/ },
+    },
+    {
       name: "a volume that is read-only, too",
       lines: [
         [

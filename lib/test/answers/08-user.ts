@@ -130,12 +130,12 @@ export const answers: Answer[][] = [
           "true",
         ],
       ],
-      missing: { 2: /What is there is not/, 3: /not there/ },
+      missing: { 2: /none of them/, 3: /not there/ },
     },
     {
       name: "no mount",
       lines: [["unshare --user --map-root-user --mount bash", "touch volume/file", "true"]],
-      missing: { 1: /is not mounted/, 2: /is not/, 3: /not there/ },
+      missing: { 1: /is not mounted/, 2: /none of them/, 3: /not there/ },
     },
     {
       name: "a user who is not root",
@@ -147,7 +147,7 @@ export const answers: Answer[][] = [
           "true",
         ],
       ],
-      missing: { 0: /It is nobody/, 2: /What is there is not/, 3: /not there/ },
+      missing: { 0: /It is nobody/, 2: /none of them/, 3: /not there/ },
     },
   ],
   [
@@ -172,7 +172,7 @@ export const answers: Answer[][] = [
           "true",
         ],
       ],
-      missing: { 1: /whoever is that may/, 3: /has made a file 'hit'/ },
+      missing: { 1: /so it may/, 2: /not name your process/, 3: /has made a file 'hit'/ },
     },
     {
       name: "a complaint that somebody else has written",
@@ -182,7 +182,7 @@ export const answers: Answer[][] = [
     {
       name: "nobody, without a map",
       lines: [["unshare --user bash", "kill -0 $VICTIM 2> proof/refused", "true"]],
-      missing: { 0: /CapEff is 0+\./, 1: /whoever is that may/, 2: /there is none/ },
+      missing: { 0: /CapEff is 0+\./, 1: /so it may/, 2: /there is none/ },
     },
     {
       name: "a process that has ended before",

@@ -100,7 +100,29 @@ export const answers: Answer[][] = [
           "true",
         ],
       ],
-      missing: { 3: /On the host/ },
+      missing: { 0: /still be read/, 3: /On the host/ },
+    },
+    {
+      name: "the file on top of itself",
+      lines: [
+        [
+          "sudo unshare --mount bash -c 'mount --bind secret secret; exec setpriv --bounding-set=-sys_admin,-sys_ptrace --inh-caps=-all bash'",
+          "true",
+        ],
+      ],
+      missing: { 0: /still be read/ },
+    },
+    {
+      name: "a /proc that has somebody for whom nothing is covered",
+      lines: [
+        [
+          "sudo unshare --mount --pid --fork --mount-proc bash",
+          "unshare --mount bash",
+          "mount --bind /dev/null secret; exec setpriv --bounding-set=-sys_admin bash",
+          "true",
+        ],
+      ],
+      missing: { 2: /bit 19 is set/ },
     },
     {
       name: "permissions, which are no hindrance to root",
