@@ -10,7 +10,7 @@
  *     run ──► limits, a bridge  while it is root of the machine
  *      └─► new namespaces, and the cable into them
  *           └─► layers, mounts  while the old / is there
- *                └─► it joins its limits: all before is not counted
+ *                └─► into its limits, and from here it counts
  *                     └─► pivot_root, while the kernel lets it
  *                          └─► filter, then capabilities, then
  *                               └─► your program

@@ -5,7 +5,17 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { findProgram } from "../../shell.ts";
-import { file, inShort, mode, refused, run, type Told, toldToItsEnd, tsx } from "../testing.ts";
+import {
+  file,
+  inShort,
+  missingTools,
+  mode,
+  refused,
+  run,
+  type Told,
+  toldToItsEnd,
+  tsx,
+} from "../testing.ts";
 
 const skip =
   (mode !== "root" && "needs root") ||
@@ -30,6 +40,18 @@ function leftNothing(it: Told, handedDown = "") {
   toldToItsEnd(it);
   assert.equal(it.stdout.split("handed down: ")[1], `${handedDown}\n`, inShort(it));
 }
+
+/** That it was told to its end, with so many equal rows. */
+const hasEqual = (rows: number) => (it: Told) =>
+  assert.match(toldToItsEnd(it).stdout, new RegExp(`^ +rows that are equal +${rows} of 18$`, "m"));
+
+/** A daemon of Docker's, for the scenes that follow, and an image `it`. */
+const docker = `mount -t tmpfs none /var/lib/docker
+dockerd --iptables=false --ip6tables=false --exec-opt native.cgroupdriver=cgroupfs &> /run/dockerd.log &
+timeout 240 bash -c 'until docker version; do sleep 1; done' &> /dev/null || { cat /run/dockerd.log; exit 1; }
+mkdir -p /run/root/{bin,proc,tmp}; cp "$(type -P busybox)" /run/root/bin
+for name in $(busybox --list | grep -vx busybox); do ln -s busybox /run/root/bin/$name; done
+tar -C /run/root -c . | docker import - it`;
 
 /** That a chapter was refused before its first step, and why. */
 const isRefused = (why: RegExp) => (it: Told) =>
@@ -68,7 +90,7 @@ const readers: Record<string, [how: string, scenes: Record<string, Scene>]> = {
         andLook(container),
         (it) => {
           leftNothing(it);
-          assert.match(it.stdout, /^ +rows that are equal +18 of 18$/m);
+          hasEqual(18)(it);
         },
       ],
       "a claim of chapter 6 does not hold where the limit does not, and then all is undone": [
@@ -106,6 +128,17 @@ const readers: Record<string, [how: string, scenes: Record<string, Scene>]> = {
       ],
     },
   ],
+  "root, beside Docker": [
+    "",
+    {
+      "where that runs": [docker, (it) => assert.equal(it.status, 0, inShort(it))],
+      "chapter 6's limits are Docker's": [`${cgroup} --rootfs docker:it`, hasEqual(6)],
+      "chapter 11's container is Docker's in all rows": [
+        `${container} --rootfs docker:it`,
+        hasEqual(18),
+      ],
+    },
+  ],
   "a user with sudo": [
     "--sudo",
     {
@@ -132,9 +165,13 @@ const readers: Record<string, [how: string, scenes: Record<string, Scene>]> = {
 
 describe("in a kernel of its own", { skip, concurrency: 2 }, () => {
   for (const [who, [how, scenes]] of Object.entries(readers))
-    test(`as ${who}`, async (t) => {
-      const told = await play(scenes, how);
-      for (const [name, [, holds]] of Object.entries(scenes))
-        await t.test(name, () => holds(told.get(name)!));
-    });
+    test(
+      `as ${who}`,
+      { skip: /Docker/.test(who) && missingTools("dockerd", "busybox") },
+      async (t) => {
+        const told = await play(scenes, how);
+        for (const [name, [, holds]] of Object.entries(scenes))
+          await t.test(name, () => holds(told.get(name)!));
+      },
+    );
 });
