@@ -56,7 +56,10 @@ describe("chapter() refuses", () => {
     });
 
   test("a challenge where there is none", async () => {
-    assert.match(await refusal(tsx(fixture("fails"), "--yes", "--challenge")), /no further challenge/);
+    assert.match(
+      await refusal(tsx(fixture("fails"), "--yes", "--challenge")),
+      /no further challenge/,
+    );
   });
 
   test("to ask when there is no terminal", async () => {
