@@ -69,7 +69,7 @@ async function play(scenes: Record<string, Scene>, how: string): Promise<Map<str
   );
   const flags = how === "" ? [] : [how];
   const whole = await run([file(".ci/run-in-vm"), ...flags, "bash", "-c", script.join("\n")], {
-    ...{ timeout: 1_200_000, env: { NO_COLOR: "1" } },
+    ...{ timeout: 2_400_000, env: { NO_COLOR: "1" } },
   });
   const parts = whole.stdout.split(/^=== (\d+)\n/m);
   assert.equal(parts.length, 2 * script.length + 1, inShort(whole));
@@ -86,13 +86,6 @@ const readers: Record<string, [how: string, scenes: Record<string, Scene>]> = {
     "",
     {
       "tells chapter 6": [andLook(cgroup), leftNothing],
-      "tells chapter 11, and all rows are equal": [
-        andLook(container),
-        (it) => {
-          leftNothing(it);
-          hasEqual(18)(it);
-        },
-      ],
       "a claim of chapter 6 does not hold where the limit does not, and then all is undone": [
         // A tee that writes ten times the memory that it is told to.
         `cp /usr/bin/tee /run/tee; printf '#!/bin/sh\\nsed s/64M/640M/ | /run/tee "$@"\\n' > /run/liar; chmod +x /run/liar
