@@ -85,7 +85,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   );
   differ("with the limit it is made to wait", { "without one": freely, "with one": limited });
   say`So if 'nr_throttled' grows, the limit is what makes it slow. ('usage_usec' is what it got: 2000000 at first, then a
-    tenth of that. The README's are of a kernel that runs as a process, and counts them wrong.)`;
+    tenth of that. The README's numbers are from a kernel that runs as a process, and counts wrong.)`;
   say`'timeout' starts a second process. Where only one is allowed it cannot; neither could a fork bomb.`;
   const free = await ours`sudo bash into $BOX timeout 9 true && cat $BOX/pids.events`;
   await ours`echo 1 | sudo tee $BOX/pids.max`;

@@ -89,8 +89,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const yours = await $`stat -c %u rootfs/by-root`;
   same("what root makes in there is yours", { you, "its owner": yours });
   say`That is rootless Podman, almost. It says "Invalid argument", too, of an image whose files have
-    numbers that the map lacks. And outside you are not root: there is no port below the number
-    below, no 'ping' for groups that are not in 'ping_group_range', no overlay before Linux 5.11. On
+    numbers that the map lacks. And outside you are not root: there is no port below 1024 (see
+    the setting), no 'ping' for groups that are not in 'ping_group_range', no overlay before Linux 5.11. On
     Ubuntu AppArmor may forbid all mounts (kernel.apparmor_restrict_unprivileged_userns).`;
   await $`cat /proc/sys/net/ipv4/ip_unprivileged_port_start`;
 

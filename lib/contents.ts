@@ -21,11 +21,8 @@ const chapters = chaptersIn(directory).map((file) => ({ file, ...readHeader(file
 const flags = process.argv.slice(2);
 endWithReader();
 
-if (
-  process.stdin.isTTY &&
-  process.stdout.isTTY &&
-  !flags.some((flag) => flag === "-h" || flag === "--help")
-)
+const isHelp = flags.includes("-h") || flags.includes("--help");
+if (process.stdin.isTTY && process.stdout.isTTY && !isHelp)
   await browse().catch((error: unknown) => {
     if (!(error instanceof Stopped)) throw error;
   });

@@ -182,7 +182,8 @@ const readOnly: Challenge<Process> = {
   },
   afterwards: `That is 'docker run --read-only --tmpfs /tmp -v ./volume:/data', or readOnlyRootFilesystem
     in Kubernetes. An attacker cannot leave a program in such a container, but for those two places.
-    (Docker mounts the first with noexec; the volume is left to you. Here root could undo it, by one more remount. Docker takes away
+    (Docker mounts the first with noexec; the volume is left to you. Here root could undo it, by one more
+    remount. Docker takes away
     the capability to.)`,
 };
 

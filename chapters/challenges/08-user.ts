@@ -158,7 +158,8 @@ const ofRoot = (process: Process, world: World) =>
 const keepsYours: Challenge<Process> = {
   title: "A volume that root inside may write to, and that stays yours",
   goal: `'volume' is yours, and the root of process $PID is 100000, who may not write there. Start a process, in
-    that namespace or in another, that has 'volume' on a directory 'data', and whose root makes a file in it. The file, and 'volume', must
+    that namespace or in another, that has 'volume' on a directory 'data', and whose root makes a file in it.
+    The file, and 'volume', must
     be yours outside, and nobody else may write to them.`,
   async prepare(verbs) {
     await makeStranger(verbs);

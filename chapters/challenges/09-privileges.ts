@@ -100,8 +100,8 @@ const covers = ({ mounts }: Process, directory: string) =>
 
 const coveredFile: Challenge<Process> = {
   title: "A file that root cannot read",
-  goal: `Start a process of root's (user 0, in the machine's user namespace) that has the machine's / and cannot read 'secret', as something lies
-    on top of it. It must not be able to take that off, nor to look past it. For everyone else the file is as
+  goal: `Start a process of root's (user 0, in the machine's user namespace) that has the machine's / and cannot
+    read 'secret', as something lies on top of it. It must not be able to take that off, nor to look past it. For everyone else the file is as
     it was.`,
   async prepare({ $ }) {
     await $`echo swordfish > secret`;
@@ -128,7 +128,7 @@ const coveredFile: Challenge<Process> = {
         `CapEff is ${field(process, "CapEff")}, CapBnd ${field(process, "CapBnd")}.`,
     },
     {
-      text: "nor may it look through others' eyes, by /proc/1/root: it lacks CAP_SYS_PTRACE, or sees only who is like it",
+      text: "nor may it look through others' eyes, by /proc/1/root: it lacks CAP_SYS_PTRACE, or its /proc has only processes for which 'secret' is covered, too",
       met(process, { host, processes, directory }) {
         if (lacks(process, SYS_PTRACE)) return true;
         const { pid } = process.namespaces;
@@ -137,7 +137,7 @@ const coveredFile: Challenge<Process> = {
           .every((each) => covers(each, directory) && lacks(each, SYS_ADMIN));
         return (
           (pid !== host.namespaces.pid && process.procShows === pid && alike) ||
-          `In CapBnd, ${field(process, "CapBnd")}, bit 19 is set, and its /proc has others than such as it.`
+          `In CapBnd, ${field(process, "CapBnd")}, bit 19 is set, and its /proc has processes for which 'secret' is not covered.`
         );
       },
     },

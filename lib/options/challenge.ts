@@ -271,7 +271,7 @@ export function watch(challenge: Challenge, { look, pulse }: ReturnType<typeof o
 }
 
 /** What nobody thought of, such as a file that is a directory now, is no answer, and no end. */
-const odd = "It is not of the kind that this asks for.";
+const odd = "Something in it is not of the kind that this asks for.";
 
 function tryTo<T>(look: () => T, otherwise: T): T {
   try {

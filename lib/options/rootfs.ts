@@ -151,7 +151,7 @@ export function parseListing(listing: string): Member[] {
     .map((line) => {
       const [, type, path, link] = listed.exec(line) ?? [];
       if (!type || path === undefined)
-        throw new CannotStart(`It holds what tar lists as ${line}. Do not trust it.`);
+        throw new CannotStart(`The archive holds what tar lists as ${line}. Do not trust it.`);
       return { type, path, link };
     });
 }

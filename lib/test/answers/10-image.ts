@@ -144,6 +144,11 @@ export const answers: Answer[][] = [
       missing: { 2: /What is called sha256:/ },
     },
     {
+      name: "an index whose list is none",
+      lines: [version, `echo '{"schemaVersion":2,"manifests":{}}' > layout/index.json`],
+      missing: { 1: /not of the kind/, 2: /no file for/ },
+    },
+    {
       name: "no version",
       lines: ["mkdir layout; touch layout/oci-layout"],
       missing: { 0: /does not say so/, 1: /no such file/, 2: /no file for/ },
