@@ -128,8 +128,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
           for IT in ipv6/conf/{all,default,lo}/disable_ipv6; do echo 1 > $IT; done) 2> /dev/null || :; }
     END`;
   say`Layers, as in chapter 4, and mounts, as in chapters 5, 7 and 9: all of them before pivot_root, while 'mount' is
-    in reach. /dev comes before the covered paths, for they are covered with its 'null'. When all that work is done, and not
-    before, the process joins its group, and makes that the top of a cgroup namespace.`;
+    in reach. /dev comes before the covered paths, for they are covered with its 'null'. /sys/fs/cgroup shows the group
+    of whoever mounts it as its top, so a subshell that has joined mounts it. When all that work is done, and not before,
+    the process itself joins its group, and makes that the top of a cgroup namespace.`;
   await $`cat >> by-hand <<'END'
       mount -t overlay overlay -o "lowerdir=$LAYERS,upperdir=$NAME/upper,workdir=$NAME/work" "$NAME/merged"
       cd "$NAME"; cat /etc/resolv.conf > resolv.conf || :; echo "$NAME" > hostname; hostname "$NAME"
@@ -140,7 +141,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       mount -t tmpfs -o nosuid,strictatime,mode=755,size=64m tmpfs dev; mkdir dev/{pts,shm,mqueue}
       mount -t devpts -o nosuid,noexec,newinstance,ptmxmode=666,mode=620,gid=5 devpts dev/pts 2> /dev/null ||
         mount -t devpts -o nosuid,noexec,newinstance,ptmxmode=666,mode=620 devpts dev/pts # rootless: no group 5
-      mount -t sysfs -o ro,$SAFE sysfs sys; mount -t mqueue -o $SAFE mqueue dev/mqueue; mount -t tmpfs -o $SAFE,size=64m shm dev/shm
+      mount -t sysfs -o ro,$SAFE sysfs sys; [ ! "$GROUP" ] || (echo 0 > "$GROUP/cgroup.procs"
+        exec unshare --cgroup mount -t cgroup2 -o ro,$SAFE cgroup sys/fs/cgroup)
+      mount -t mqueue -o $SAFE mqueue dev/mqueue; mount -t tmpfs -o $SAFE,size=64m shm dev/shm
       for IT in 'null c 1 3' 'zero c 1 5' 'full c 1 7' 'random c 1 8' 'urandom c 1 9' 'tty c 5 0'; do
         mknod -m 666 dev/$IT 2> /dev/null || { touch "dev/\${IT% c*}"; mount --bind "/dev/\${IT% c*}" "dev/\${IT% c*}"; }; done
       [ ! -e proc/kcore ] || ln -s /proc/kcore dev/core; for IT in pts/ptmx:ptmx /proc/{self/fd:fd,self/fd/0:stdin,self/fd/1:stdout,self/fd/2:stderr}; do
@@ -161,7 +164,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     set. (With --perl there is no 'exec', so there 'capset' cuts them.) Whoever joins does the same.`;
   await $`cat >> by-hand <<'END'
     last() {
-      cd "$NAME/merged"; [ ! "$GROUP" ] || mount -t cgroup2 -o ro,nosuid,nodev,noexec cgroup sys/fs/cgroup; become . "$@"
+      cd "$NAME/merged"; become . "$@"
     }
     become() { # chapters 5 and 9
       for IT in $(compgen -e); do export -n "\${IT?}"; done

@@ -77,6 +77,7 @@ export const answers: Answer[][] = [
   ],
   [
     { name: "a cable that is unplugged", lines: [three, unplug, askOne] },
+    { name: "the same, and a fourth container", lines: [three, box, unplug, askOne] },
     { name: "three on one bridge", lines: [three, askOne], missing: { 2: /has answered/ } },
     { name: "one who does not ask", lines: [three, unplug], missing: { 2: /has not asked/ } },
     {
