@@ -48,8 +48,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   differ("root in there has rights that Docker's lacks", { its, Docker });
 
   await part`One script`;
-  say`Each container will be a directory beside 'by-hand', with a fifo in it, a pipe that has a name: 'ready'. The container
-    runs if the process in its file 'pid' has the container's own /etc/hostname: numbers are used again, names are not.`;
+  say`Each container will be a directory beside 'by-hand', and a file, 'NAME.by-hand'. That is made first and removed last,
+    so 'rm' finds whatever was begun. In the directory there is a fifo, a pipe that has a name: 'ready'. The container runs
+    if the process in its file 'pid' has the container's own /etc/hostname: numbers are used again, names are not.`;
   await $`cat > by-hand <<'END'
     #!/bin/bash
     # by-hand: a container of what chapters 1 to 10 are about. Each has a directory beside this file.
@@ -60,7 +61,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     LAYERS: directories beside by-hand, the topmost first, such as app:base. -p: on 127.0.0.1 alone.
     --net: in the network of NAME. With --perl CODE as PROGRAM, perl of this machine runs in there.'
     fail() { echo "by-hand: $1" >&2; exit 1; }
-    known() { [[ \${1-/} != */* && -p $1/ready ]] || fail "there is no container \${1-}"; }
+    known() { [[ \${1-/} != */* && -f $1.by-hand ]] || fail "there is no container \${1-}"; }
     runs() { PID=$(cat "$1/pid" 2> /dev/null) && grep -qs "/$1/hostname " "/proc/$PID/mountinfo"; }
     END`;
   say`'run' makes what needs the machine's root, first of all a trap: whatever fails, 'rm' undoes. Then another
@@ -73,7 +74,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       for LAYER in \${1//:/ }; do [ -d "$LAYER" ] || fail "there is no layer $LAYER"; done
       [ ! "$POD" ] || runs "$POD" || fail "$POD does not run, so it has no network"
       NAME=$(od -An -N6 -tx1 /dev/urandom | tr -d ' '); trap 'rm "$NAME"' EXIT
-      mkdir -p "$NAME"/{upper,work,merged}; mkfifo "$NAME/ready"; echo "$*" > "$NAME/program"
+      echo "$*" > "$NAME.by-hand"; mkdir -p "$NAME"/{upper,work,merged}; mkfifo "$NAME/ready"
       limit; [ "$POD" ] || address; [ ! "$PORT" ] || publish
       export NAME GROUP ADDRESS LAYERS=$1 NET=\${POD:+/proc/$PID/ns/net}; shift
       setsid ./by-hand start "$@" < /dev/null &> /dev/null & echo $! > "$NAME/starter"; disown
@@ -113,6 +114,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     plugs in the cable.`;
   await $`cat >> by-hand <<'END'
     start() { # chapters 2 and 3; and two pipes into one log
+      until [ -s "$NAME/starter" ]; do [ -d "$NAME" ]; sleep .01; done # so 'rm' can end whatever there is
       { { \${NET:+nsenter --net=$NET} unshare \${ADDRESS:+--net} --mount --uts --ipc --pid \
           bash -c '"$@"; exit $?' - setpriv --pdeathsig KILL ./by-hand inside "$@" 2>&3 3>&- | cat 3>&-
         } 3>&1 >> "$NAME/log" | cat; } >> "$NAME/log" || S=$?
@@ -203,9 +205,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       [ ! -d $TOP/by-hand.$NAME ] || echo 0 > $TOP/by-hand.$NAME/cgroup.procs; become "$PID" "$@"
     }
     logs() { known "$@"; cat "$1/log"; }
-    all() { find . -mindepth 2 -maxdepth 2 -name ready | cut -d / -f 2; }
+    all() { find . -maxdepth 1 -name '*.by-hand' -printf '%f\n' | cut -d . -f 1; }
     ps() { for NAME in $(all); do echo "$NAME" "$(find . -lname "$NAME" -printf %f)" \
-      "$(cat "$NAME/status" 2> /dev/null || echo runs)" "$(head -n 1 "$NAME/program")"; done | sort -k 2; }
+      "$(cat "$NAME/status" 2> /dev/null || echo runs)" "$(head -n 1 "$NAME.by-hand")"; done | sort -k 2; }
     ended() { timeout 9 sh -c "until [ -e $1/status ]; do sleep .1; done"; }
     stop() {
       T=10; [ "$1" != -t ] || { T=$2; shift 2; }; known "$@"; ! runs "$1" || { kill "$PID"
@@ -213,11 +215,11 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     }
     rm() {
       NAMES=$*; [ "$NAMES" != --all ] || NAMES=$(all); for NAME in $NAMES; do
-        known "$NAME"; ! runs "$NAME" || { kill -9 "$PID"; ended "$NAME" || :; }
+        known "$NAME"; ! runs "$NAME" || { kill -9 "$PID"; ended "$NAME" || :; }; [ ! -p "$NAME/ready" ] || : <> "$NAME/ready"
         for IT in starter door; do
           PID=$(cat "$NAME/$IT" 2> /dev/null) && [ "/proc/$PID/cwd" -ef . ] && kill -9 -- "-$PID" || :; done
         timeout 9 sh -c "until [ ! -d $TOP/by-hand.$NAME ] || rmdir $TOP/by-hand.$NAME; do sleep .1; done" 2> /dev/null
-        find . -maxdepth 1 -lname "$NAME" -delete; command rm -rf --one-file-system "./$NAME"; done
+        find . -maxdepth 1 -lname "$NAME" -delete; command rm -rf --one-file-system "./$NAME" "./$NAME.by-hand"; done
       [ "$(all)" ] || { [ ! -e bridge ] || { umount bridge || :; command rm bridge; }
         [ ! -e controllers ] || { while read -r IT; do echo "$IT" > $TOP/cgroup.subtree_control || :; done < controllers
           command rm controllers; }; }

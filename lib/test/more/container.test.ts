@@ -34,6 +34,7 @@ import {
   temporary,
   toldToItsEnd,
   tsx,
+  until,
   whyNot,
   withoutTool,
 } from "../testing.ts";
@@ -48,8 +49,9 @@ const unified = existsSync("/sys/fs/cgroup/cgroup.controllers");
 let home: string;
 let script: string;
 
-/** Writes the script, or what becomes of it. */
+/** Writes the script, or what becomes of it, to a new file: a bash that runs still reads from the old one. */
 function write(text = script) {
+  rmSync(join(home, "by-hand"), { force: true });
   writeFileSync(join(home, "by-hand"), text, { mode: 0o755 });
 }
 
@@ -184,6 +186,57 @@ describe("by-hand", { skip }, () => {
       server.close();
     }));
 
+  const { BY_HAND_FAULTS } = process.env;
+
+  /** The verbs, and the parts of `run` that processes of their own do; and how each may be struck. */
+  const struck: Record<string, string[]> = {
+    run: ["kill -TERM $$", "kill -KILL $$"],
+    start: ["kill -KILL $$"],
+    // From inside, process 1 cannot be killed.
+    inside: ["exit 9"],
+    last: ["exit 9"],
+    exec: ["kill -TERM $$", "kill -KILL $$"],
+    stop: ["kill -TERM $$", "kill -KILL $$"],
+    rm: ["kill -TERM $$", "kill -KILL $$"],
+  };
+
+  test("whichever command a verb ends at, 'rm --all' leaves nothing", (t) =>
+    leavesNothing(async () => {
+      const mark = join(home, "struck");
+      /** Strikes it before its command with this number; returns whether that came. */
+      async function strike(verb: string, blow: string, number: number) {
+        const before = ["exec", "stop", "rm"].includes(verb);
+        const name = before ? start("app:base", "sleep", "1d") : "";
+        const trap = `(( ++COUNT != ${number} )) || { : > ${mark}; ${blow}; }`;
+        const line = `COUNT=0; set -T; [ "$1" != ${verb} ] || trap '${trap}' DEBUG\n`;
+        write(script.replace(/^(?=case \$\{1-\} in)/m, () => line));
+        const args = before ? [verb, name] : ["run", "-p", "0:80", "app:base", "sleep", "1d"];
+        if (verb === "exec") args.push("cat", "/greeting");
+        if (verb === "stop") args.splice(1, 0, "-t", "0.1");
+        // Whoever waits for a 'start' that was killed is told to end.
+        spawnSync(join(home, "by-hand"), args, { stdio: "ignore", timeout: 10_000 });
+        write();
+        byHand("rm", "--all");
+        const was = existsSync(mark);
+        rmSync(mark, { force: true });
+        assert.deepEqual(readdirSync(home).sort(), ["app", "base", "by-hand", "lock"]);
+        const left = () =>
+          sh(`cd /; find /proc/[0-9]*/cwd -maxdepth 0 -lname "${home}*" 2> /dev/null || :`);
+        await until(() => left() === "", "nothing runs in the script's directory");
+        return was;
+      }
+      const step = BY_HAND_FAULTS === "1/1" ? 1 : 40;
+      let faults = 0;
+      for (const [verb, blows] of Object.entries(struck))
+        for (const blow of blows)
+          await t.test(`${verb}: ${blow}`, async () => {
+            let number = step === 1 ? 1 : 1 + ((faults * 7) % 10);
+            for (; await strike(verb, blow, number); number += step) faults++;
+            assert.ok(number > 1);
+          });
+      console.log(`${faults} faults of the script's verbs`);
+    }));
+
   /** Of the table's rows those that a step of the script makes; and the step done wrong. */
   const mutations: Record<string, [RegExp, string]> = {
     "namespaces of its own": [/--ipc /, ""],
@@ -314,23 +367,24 @@ describe("by-hand", { skip }, () => {
       const detector = readFileSync(file("lib/test/fixtures/detector.pl"), "utf8");
       sh(`mkdir -p base/{etc,root}; tar -C base -c . | docker import - ${image}`);
       const theirs = sh(`docker run --detach --network none ${limits} ${image} sleep 1d`);
-      /** What it has found in one of ours, which is left out in the other, or is not equal. */
-      const found = () => {
-        const ours = start("base", "sleep", "1d");
-        try {
-          const one = factsOf(sh(`./by-hand exec ${ours} perl -`, detector));
-          const other = factsOf(sh(`docker exec --interactive ${theirs} perl -`, detector));
-          assert.ok(one.size > 500 && other.size > 500);
-          return [...new Set([...one.keys(), ...other.keys()])].filter(
-            (name) => one.get(name) !== other.get(name),
-          );
-        } finally {
-          byHand("rm", ours);
-        }
-      };
+      const inTheirs = (input: string) => sh(`docker exec --interactive ${theirs} perl -`, input);
       try {
-        // The first one that asks for a kind of socket has the kernel load its module.
-        sh(`docker exec --interactive ${theirs} perl -`, detector);
+        // Who first asks for a kind of socket has the kernel load its module.
+        inTheirs("for $family (0 .. 50) { socket S, $family, $_, 0 for 1 .. 3 }");
+        const other = factsOf(inTheirs(detector));
+        /** What it finds in one of ours that is left out in Docker's, or is not equal. */
+        const found = () => {
+          const ours = start("base", "sleep", "1d");
+          try {
+            const one = factsOf(sh(`./by-hand exec ${ours} perl -`, detector));
+            assert.ok(one.size > 500 && other.size > 500);
+            return [...new Set([...one.keys(), ...other.keys()])].filter(
+              (name) => one.get(name) !== other.get(name),
+            );
+          } finally {
+            byHand("rm", ours);
+          }
+        };
         assert.deepEqual(found(), []);
         write(script.replace("chmod 755 .dockerenv", "true"));
         assert.deepEqual(found(), ["mode of /.dockerenv"]);
