@@ -137,7 +137,11 @@ const readers: Record<string, [how: string, scenes: Record<string, Scene>]> = {
       ],
       "runc and crun make the same as chapter 11's script, and a program in there sees Docker's": [
         `node --import tsx --test --test-name-pattern='a bundle|tell it from' ${file("lib/test/more/container.test.ts")}`,
-        (it) => assert.equal(it.status, 0, inShort(it)),
+        (it) => {
+          assert.equal(it.status, 0, inShort(it));
+          for (const title of [/✔.* same of a bundle/, /✔.* cannot tell it from/])
+            assert.match(it.stdout, title);
+        },
       ],
     },
   ],
