@@ -49,6 +49,7 @@ import {
   question,
   type Reader,
   run,
+  slowness,
   sudo,
   tellable,
   temporary,
@@ -482,7 +483,7 @@ const ways: Way[] = [
       const patience = setTimeout(() => {
         clearInterval(again);
         close(terminal);
-      }, 60_000);
+      }, 60_000 * slowness);
       terminal.onExit(() => {
         clearInterval(again);
         clearTimeout(patience);
