@@ -49,7 +49,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
 
   await part`One script`;
   say`Each container will be a directory beside 'by-hand', and a file, 'NAME.by-hand'. That is made first and removed last,
-    so 'rm' finds whatever was begun. In the directory there is a fifo, a pipe that has a name: 'ready'. The container runs
+    so 'rm' finds whatever was begun. In the directory there is a fifo, a pipe with a name: 'ready'. The container runs
     if the process in its file 'pid' has the container's own /etc/hostname: numbers are used again, names are not.`;
   await $`cat > by-hand <<'END'
     #!/bin/bash
@@ -111,7 +111,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     }
     END`;
   say`Namespaces, as in chapter 2. Inside, the first process writes down its number as your /proc has it, and
-    plugs in the cable.`;
+    plugs in the cable. (': <>' opens the fifo and closes it, so whoever reads there comes to its end.)`;
   await $`cat >> by-hand <<'END'
     start() { # chapters 2 and 3; and two pipes into one log
       until [ -s "$NAME/starter" ]; do [ -d "$NAME" ]; sleep .01; done # so 'rm' can end whatever there is

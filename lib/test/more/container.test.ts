@@ -205,12 +205,12 @@ describe("by-hand", { skip }, () => {
       const mark = join(home, "struck");
       /** Strikes it before its command with this number; returns whether that came. */
       async function strike(verb: string, blow: string, number: number) {
-        const before = ["exec", "stop", "rm"].includes(verb);
-        const name = before ? start("app:base", "sleep", "1d") : "";
+        const needsOne = ["exec", "stop", "rm"].includes(verb);
+        const name = needsOne ? start("app:base", "sleep", "1d") : "";
         const trap = `(( ++COUNT != ${number} )) || { : > ${mark}; ${blow}; }`;
         const line = `COUNT=0; set -T; [ "$1" != ${verb} ] || trap '${trap}' DEBUG\n`;
         write(script.replace(/^(?=case \$\{1-\} in)/m, () => line));
-        const args = before ? [verb, name] : ["run", "-p", "0:80", "app:base", "sleep", "1d"];
+        const args = needsOne ? [verb, name] : ["run", "-p", "0:80", "app:base", "sleep", "1d"];
         if (verb === "exec") args.push("cat", "/greeting");
         if (verb === "stop") args.splice(1, 0, "-t", "0.1");
         // Whoever waits for a 'start' that was killed is told to end.
