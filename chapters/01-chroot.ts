@@ -44,15 +44,14 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`Now try it. 'chroot' makes 'rootfs' the /, then starts the 'bash' that it finds there.`;
   await $({ changes: "nothing: 'bash' will not start", nothrow: true })`sudo chroot rootfs bash`;
   await $`ls -l rootfs$(type -P bash)`;
-  say`"No such file or directory", yet there it is. What is missing is another file: a dynamically
-    linked program names a loader, which the kernel starts first, and the loader looks for the
-    program's libraries. 'ldd' lists loader and libraries.`;
+  say`"No such file or directory", yet there it is. What is missing is another file: a dynamically linked program names a loader, which the kernel
+    starts first, and the loader looks for the program's libraries. 'ldd' lists loader and libraries.`;
   await $`ldd "$(type -P bash)"`;
   const own = shell === "bash";
   if (own)
-    say`So copy programs along with everything that 'ldd' names, each file to the path it has on the
-      host, where the kernel and the loader will look. 'xargs' runs 'ldd' on one program at a time
-      and prints each command; 'grep -o' picks out the paths, and 'sort -u' removes duplicates.`;
+    say`So copy programs along with everything that 'ldd' names, each file to the path it has on the host, where the kernel and the loader
+    will look. 'xargs' runs 'ldd' on one program at a time and prints each command; 'grep -o' picks out the paths, and 'sort -u' removes
+    duplicates.`;
   else {
     say`So it takes more than programs. You asked for a complete root file system: start over.`;
     await $`rm -r rootfs; mkdir rootfs; echo "Hello" > rootfs/test.txt`;
@@ -106,8 +105,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await part`The way out`;
   say`Even files are not confined. chroot changes where / is, and '..' stops there, or at the top of all: a process
     whose working directory is not below it can walk up, until '.' and '..' are the same directory.`;
-  say`Root inside gets there by a second chroot, further down. Here 'nsenter --root' does the same: 'rootfs' becomes the /, and the
-    working directory stays outside, so the shell complains. (Newer versions must also join a namespace: here their own.)`;
+  say`Root inside gets there by a second chroot, into a directory: that moves the /, and leaves the working directory where it is. Here
+    'nsenter --root' (more in chapter 3) does so from out here, and the shell complains. (Newer versions must also join a namespace: here their
+    own.)`;
   const outside = await enter({ changes: "nothing, but this shell gets out: type with care" })`
     sudo nsenter --pid=/proc/self/ns/pid --root=rootfs ${shell}
     ls -a ..
@@ -118,8 +118,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const [here, top] = [outside("ls -di ."), outside("ls -di /")].map(inode);
   same("the shell has walked out, to the host's /", { "/ outside": host, "where it is": here });
   same("and its own / is still 'rootfs'", { "rootfs outside": outer, "its /": top });
-  say`So runtimes use pivot_root(2): in the container's own mount namespace, it puts the new root in
-    the place of the old one, which is then unmounted. Then there is no outside to walk to.`;
+  say`So runtimes use pivot_root(2): it puts the new root, for all processes that share its mounts, in the place of the old
+    one, which is then unmounted. Then there is no outside to walk to.`;
   const chroot = `sudo chroot rootfs ${shell}`;
   await beside(chroot, "mount -t proc proc /proc; cd /proc/$$", "cd /; umount /proc");
 }

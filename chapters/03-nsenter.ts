@@ -113,8 +113,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     would do nothing: process 1 gets only those signals that it has a handler for, and 'sleep' has
     none. The exception is KILL, '-9', when it comes from outside.`;
   say`So 'docker stop' can take ten seconds: it sends TERM, waits that long, then sends KILL. To end
-    at once, process 1 must handle TERM, or pass it on, as 'docker run --init' does: it puts a small
-    process 1 above your program. (A shell passes nothing on.)`;
+    at once, process 1 must handle TERM, or pass it on, as 'docker run --init' does: it puts a small process 1 above your program,
+    which TERM then ends, as it ends others. (A shell passes nothing on, and 'CMD npm start' in a Dockerfile, without brackets, begins with one.)`;
   await $({ changes: "the container ends" })`sudo kill -9 "$PID"`;
 }
 

@@ -34,9 +34,9 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   say`It exchanges mounts, and 'rootfs' is not a mount, only a directory in one.`;
 
   await part`Another / for the mount namespace`;
-  say`'mount --bind' mounts a directory, here on itself. 'pivot_root . .' makes it the /, and mounts the old / on
-    top of it, which is what '..' and 'umount .' then meet. -l, for lazy: it is in use, for this shell's own file is on
-    it. (umount reads /proc. After 'hash -r' the shell looks for its programs anew; --norc: no start-up files.)`;
+  say`'mount --bind' mounts a directory, here 'rootfs' on itself, so it is a mount. 'pivot_root . .' makes that the /, and puts the old / in the
+    same place, on top. A path that begins with / begins below, in the new one; '..' and 'umount .' meet what lies on top, the old one. -l, for
+    lazy: it is still in use, for this shell's own file is on it. (umount reads /proc. After 'hash -r' the shell looks for its programs anew; --norc: no start-up files.)`;
   const walk = `nsenter --pid=/proc/self/ns/pid --root=new ${shell} -c 'until [ . -ef .. ]; do cd -P ..; done; ls -di .'`;
   const pivoted = await enter({ changes: "nothing here, but for a directory 'rootfs/new'" })`
     sudo unshare --mount bash --norc
@@ -53,7 +53,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   const [old, root] = pivoted("ls -di .. /").split("\n").map(inode);
   same("at first '..' was the old /", { "/ on the host": host, "'..' then": old });
   say`Then there are two mounts, / and /proc, and no other. The last line is the walk of chapter 1:
-    'nsenter' makes 'new' the /, stays outside of it, and goes up. Here it is after chroot.`;
+    'nsenter' makes 'new' the /, stays outside of it, and goes up. ('new' shows / once more, so it has a shell.) Here it is after chroot.`;
   const control = await enter({ changes: "nothing, but this shell gets out of 'rootfs'" })`
     sudo unshare --mount chroot rootfs ${shell}
     mount -t proc proc /proc; mount --bind / new
@@ -101,7 +101,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   await part`Mounts that travel`;
   say`A new mount namespace begins with a copy of each mount. What is mounted later below the original does not appear in
     a private copy. It does in a slave and in a shared one, and what is mounted in the latter comes back. Make 'volume'
-    a shared mount (--make-private parts it from others first), and try all three: a 'sleep' in each, a link to its /proc.`;
+    a shared mount (--make-private parts it from others first), and try all three: a 'sleep' in each, and a link to its /proc, named 'private', 'slave' or 'shared'.`;
   await $({
     changes: "'volume' becomes a mount, and shared",
     undo: "by 'umount', further down",
@@ -124,7 +124,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
     "arrived in": seen.stdout.trim().split("\n"),
   });
   same("only the shared one's came back", { "should be": "from-shared", "on the host": came });
-  say`With '-v' you choose: '/media:/media:rslave'. Docker's default is private.`;
+  say`With '-v' you choose: '/media:/media:rslave'. For a volume, Docker's default is private.`;
   await beside(mine);
   await $({ changes: "all of them end" })`sudo kill -9 $PID $PIDS; sudo umount --recursive volume`;
 }

@@ -31,9 +31,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await part`Cables, and a switch`;
   say`'--net=FILE' mounts the new namespace on a file, which keeps it when no process is in it.`;
   await run`touch machine internet web db; for NET in machine internet web db; do sudo unshare --net=$NET true; done`;
-  say`In a new one not even 127.0.0.1 answers: it is an address of 'lo', and that is down. A cable is a
-    pair of interfaces (veth): what goes into one comes out of the other. Before each stands its
-    number, and behind '@if' that of its other end. A switch is a bridge, such as 'docker0'.`;
+  say`In a new one not even 127.0.0.1 answers: it is an address of 'lo', and that is down. A cable is a pair of interfaces (veth): what goes into one
+    comes out of the other. Before each stands its number, and behind '@if' that of its other end. A switch is a bridge, such as 'docker0'.`;
   const all = "for NET in machine web db; do nsenter --net=$NET ip link | grep -o '.*@[^:]*'; done";
   const toDb = "nsenter --net=web ping -c 1 10.0.0.3 | grep %";
   const wired = await open`
@@ -58,10 +57,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("the switch leads to 'db'", { before: lost(wired(toDb)), after: lost(wired(toDb, 2)) });
 
   await part`The way out`;
-  say`'web' reaches what is near; for the rest it needs a route. But a machine passes on what is
-    for others only if it is told to forward. Then the packet arrives, but no answer: the Internet knows no
-    way to 10.0.0.2, an address that anybody may use. So 'machine' replaces it by its own, and undoes that
-    in the answer: NAT. (A rule of nft(8) in 'internet' counts what arrives, by sender.)`;
+  say`'web' reaches what is near; for the rest it needs a route. But a machine passes on what is for others only if it is told to forward. Then the packet
+    arrives, but no answer: the Internet knows no way to 10.0.0.2, an address that anybody may use. So 'machine' replaces it by its own ('masquerade'), and
+    undoes that in the answer: NAT. (A rule of nft(8) in 'internet' counts what arrives, by sender.)`;
   const out = "nsenter --net=web ping -c 1 -W 1 203.0.113.1 | grep %";
   const tried = `${out}; nsenter --net=internet nft list table seen | grep saddr`;
   const way = await open`
@@ -86,9 +84,10 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`Now a web server in 'web', a line of Perl: whoever connects is told their own address.`;
   await $`echo 'use IO::Socket; $s = IO::Socket::INET->new(Listen => 9, LocalPort => 80); while ($c = $s->accept) { print $c $c->peerhost; close $c }' > web.pl`;
   await run`SERVER=$(sudo bash -c 'setsid nsenter --net=web perl -l web.pl &> web.log & echo $!')`;
-  say`'bash' connects to what it opens below /dev/tcp. From outside only 'machine' is in reach, and nobody listens. One rule, at
-    'prerouting', gives what comes in for 8080 another address and port: that is '-p 8080:80'. What 'machine' sends takes one at
-    'output'. If only others reach a port, that at 'output' is missing; if only 'machine' does, that at 'prerouting'.`;
+  say`'bash' connects to what it opens below /dev/tcp. From outside only 'machine' is in reach, and nobody listens. A rule stands at a **hook**, a place
+    that packets pass: 'prerouting' if they come in, 'output' if 'machine' itself sends them. A rule at 'prerouting' gives what comes in for 8080 another
+    address and port ('dnat'): that is '-p 8080:80'. If only others reach a port, the rule at 'output' is missing; if only 'machine' does, that at
+    'prerouting'. (127.0.0.1 is a case of its own: see below.)`;
   const visit = "bash -c 'cat < /dev/tcp/203.0.113.2/8080'";
   const far = `nsenter --net=internet ${visit}`;
   const door = await open`
@@ -107,8 +106,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("the rule opens the door", { before: said(far, 1), after: said(far, 2) });
   differ("and the other one for 'machine'", { before: said(visit, 1), after: said(visit, 2) });
   differ("the server sees who comes", { outside: said(far, 2), machine: said(visit, 2) });
-  say`Where Docker runs, 'sudo iptables -t nat -S' shows its MASQUERADE and DNAT. Rules do not
-    help 127.0.0.1, for what comes from there may not leave 'lo' (without 'route_localnet'): so 'docker-proxy' listens there.`;
+  say`Where Docker runs, 'sudo iptables -t nat -S' shows its MASQUERADE and DNAT. Rules do not help 127.0.0.1, for what comes from there may not leave
+    'lo' (without 'route_localnet'). So there a process listens, 'docker-proxy': if 127.0.0.1 alone does not answer, that is what is missing. With '-p
+    127.0.0.1:8080:80' nobody else gets an answer, as is meant.`;
 
   await part`Names: three files of Docker's`;
   say`In 'db' nobody answered at 127.0.0.1. Nor would anybody at 127.0.0.53, the name server in many an /etc/resolv.conf. So

@@ -2,11 +2,12 @@
 /**
  * 08 · user: root who is nobody outside
  *
- * **You know this:** rootless Podman takes no 'sudo', and yet 'id' in its containers says root. In
+ * **You know this:** rootless Podman needs no 'sudo', and yet 'id' in its containers says root. In
  * Kubernetes, 'hostUsers: false' makes such a root.
  *
  * So far root inside was root outside. A user namespace numbers users anew, and a map says who they
  * are outside. Its root has every right of root's, but only over what belongs to it: not your machine.
+ * In the figure root is nobody's number outside, as in Kubernetes; in rootless Podman root is you.
  *
  *      in the container             on the host
  *     ┌─────────────────┐      ┌────────────────────┐
@@ -40,17 +41,17 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     touch mine; chown 0 mine
     stat -c %u mine
   `;
-  say`No user has a number in there yet. The kernel shows 65534 for all of them, which 'id' calls
-    nobody, and nothing can be given to a 0 that is not there. (The first process has every
-    capability. It loses them with the next program, here 'bash', unless it is user 0 in there.)`;
+  say`No user has a number in there yet. The kernel shows 65534 for all of them, which 'id' calls nobody, and nothing can be given to a 0 that is not
+    there. (The first process has every capability. It loses them with the next program, here 'bash', unless it is user 0 in there.)`;
   const owner = await $`stat -c %u mine`;
   differ("inside, it has another owner", { inside: nobody("stat -c %u mine"), outside: owner });
 
   await part`A map, by hand`;
-  say`The map is a file in /proc/PID. It can be written only once, here by who made the namespace: first
-    number inside, first one outside, how many. Without root you may map only yourself; and your group
-    only after 'setgroups' is denied, because some files are closed to a group, and whoever could leave
-    it could open them. Start a process ('read' waits for its number), map it, and join it.`;
+  say`The map is a file in /proc/PID. It can be written only once, here by whoever made the namespace: first number
+    inside, first one outside, how many. Without root you may map only yourself; and your group only after 'setgroups'
+    is denied, because a file may be open to all but one group, and who could leave that could open it. Start a process
+    ('read' waits for its number), map it, and join it. (With --preserve-credentials 'nsenter' sets no users and groups,
+    which it may not here.)`;
   const sleeps = "read -r PID < <(unshare --user bash -c 'echo $$; exec sleep 1d &> /dev/null')";
   await $`${sleeps}`;
   await $`echo deny > /proc/$PID/setgroups; echo "0 $(id -g) 1" > /proc/$PID/gid_map`;
@@ -64,8 +65,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     hostname $(hostname); mount -t tmpfs none /mnt
     ${own}
   `;
-  say`"You must be root", root is told. What counts is whose a thing is: the host's name and mounts
-    belong to the host's user namespace, where you have no such right; new ones, to yours.`;
+  say`"You must be root", root is told. What counts is whose a thing is: the host's name and mounts belong to the
+    host's user namespace, where you have no such right; new ones, to yours.`;
   const all = 2 ** (Number(read("/proc/sys/kernel/cap_last_cap")) + 1) - 1;
   const every = `CapEff:\t${all.toString(16).padStart(16, "0")}`;
   same("it has every right that the kernel knows", { every, root: root(may) });
@@ -88,15 +89,14 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   `;
   const yours = await $`stat -c %u rootfs/by-root`;
   same("what root makes in there is yours", { you, "its owner": yours });
-  say`That is rootless Podman, almost. It says "Invalid argument", too, of an image whose files have
-    numbers that the map lacks. And outside you are not root: there is no port below 1024 (see
-    the setting), no 'ping' for groups that are not in 'ping_group_range', no overlay before Linux 5.11. On
-    Ubuntu AppArmor may forbid all mounts (kernel.apparmor_restrict_unprivileged_userns).`;
+  say`That is rootless Podman, almost. It says "Invalid argument", too, of an image whose files have numbers that the map lacks. And outside you
+    are not root: there is no port below 1024 (see the setting), no 'ping' for groups that are not in 'ping_group_range', no overlay before Linux
+    5.11. On Ubuntu AppArmor may forbid all mounts (kernel.apparmor_restrict_unprivileged_userns).`;
   await $`cat /proc/sys/net/ipv4/ip_unprivileged_port_start`;
 
   await part`Root who is somebody else`;
   say`So root gives users more numbers, as a rule 65536 each, in '/etc/subuid'. 'newuidmap', which may do that, writes a
-    map of them; --map-auto calls it. Here, 'sudo' writes one. (Without --preserve-credentials 'nsenter' becomes user 0.)`;
+    map of them; 'unshare --map-auto' calls it. Here, 'sudo' writes one, and 'nsenter' becomes user 0 of it.`;
   await $`${sleeps}`;
   const maps = { changes: "root in there is 100000 outside", undo: "by 'kill', at the end" };
   await $(maps)`echo 0 100000 65536 | sudo tee /proc/$PID/{uid,gid}_map`;
@@ -124,7 +124,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const map = [`${first}`, `${Number(first) + 7}`];
   same("outside, 0 and 7 are what the map makes of them", { map, owners });
   say`Docker maps nothing unless told to (userns-remap, rootless): its root is the host's, with fewer rights.
-    In rootless Podman 0 is you, and 1 the first number that '/etc/subuid' gives you: see '--rootfs podman:IMAGE'.`;
+    In rootless Docker and Podman 0 is you, and 1 the first number that '/etc/subuid' gives you: see '--rootfs podman:IMAGE'.`;
   await beside(container);
   await $`kill $PID`;
 }

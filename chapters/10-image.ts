@@ -36,13 +36,13 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await rootfs("base", "bash", "cat", "grep", "ls", "nsenter", "stat", "tr");
   await $`mkdir upper work merged; echo hunter2 > base/password`;
   await $`echo "greetings from base" > base/greeting`;
-  say`For the second, mount an overlay on that, as in chapter 4, and change a few things. 'upper' then
-    has the changes. Each RUN in a Dockerfile does the same.`;
+  say`For the second, mount an overlay on that, as in chapter 4, and change a few things. 'upper' then has the changes.
+    Each RUN in a Dockerfile does the same.`;
   await ours`sudo mount -t overlay overlay -o lowerdir=base,upperdir=upper,workdir=work merged`;
   await $`rm merged/password; echo "greetings from app" > merged/greeting`;
   await ours`sudo umount merged; ls -l upper`;
-  say`A deleted file is a whiteout, a device. In an image it is an empty file, with '.wh.' before its name,
-    which everyone can make. (For an emptied directory there is '.wh..wh..opq'.)`;
+  say`A deleted file is a whiteout, a device. In an image it is an empty file, with '.wh.' before its name, which
+    everyone can make. (For an emptied directory there is '.wh..wh..opq'.)`;
   await $`find upper -type c -printf '%h/.wh.%f\n' | xargs touch; find upper -type c -delete; ls -A upper`;
 
   await part`Same files, same name`;
@@ -57,8 +57,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const twice = await $`touch base/greeting; $PACK -C base -c . | sha256sum`;
   same("now it is the same", { first: fixed, again: twice });
   await $`$PACK -C upper -c . > app.tar; tar -tvf app.tar; gzip -kn base.tar app.tar`;
-  say`The config lists the tars (diff_ids). The manifest lists what has to be fetched, with type, size
-    and name: the config, and the packed tars. 'digest' will print the name of a file.`;
+  say`The config lists the tars (diff_ids). The manifest lists what has to be fetched, with type, size and name: the
+    config, and the packed tars. 'digest' will print the name of a file.`;
   await $`echo 'echo sha256:$(sha256sum < $1 | cut -c -64)' > digest`;
   await $`echo '{"architecture":"'$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')'","os":"linux","config":{"Cmd":["cat","/greeting"]},' > config.json`;
   await $`echo '"rootfs":{"type":"layers","diff_ids":["'$(bash digest base.tar)'","'$(bash digest app.tar)'"]}}' >> config.json`;
@@ -66,7 +66,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $`echo 'echo "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"config\":$(bash item $1 config.v1+json),"' > manifest`;
   await $`echo 'echo "\"layers\":[$(bash item base.tar.gz layer.v1.tar+gzip),$(bash item app.tar.gz layer.v1.tar+gzip)]}"' >> manifest`;
   await $`bash manifest config.json > manifest.json; tr , '\n' < manifest.json`;
-  say`That is an image. The manifest's name is its digest. The config's is its id, for Podman, and Docker before 29.`;
+  say`That is an image. The manifest's name is its digest. The config's is the IMAGE ID of 'podman images' (and of 'docker images' before Docker 29).`;
 
   await part`A registry is a web server`;
   say`Put the files where their URLs lead. A few lines of JavaScript hand them out, and take new ones.`;
@@ -84,7 +84,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
 
   await part`Pull`;
   say`'docker pull' asks for the manifest (or first for an index, with one for each processor), then for what it lists, and checks
-    each file by its name. (If you have Docker, try 'docker run --rm $AT/box:1'. In the chapter, look around at the next question for that.)`;
+    each file by its name. (If you have Docker: at the chapter's next question, look around, and try 'docker run --rm $AT/box:1'.)`;
   const pulled = await $`curl -sS $BOX/manifests/1 > pulled.json; bash digest pulled.json`;
   same("the manifest is the one you made", { made: await $`bash digest manifest.json`, pulled });
   await $`NAMES=$(grep -o 'sha256:[0-9a-f]*' pulled.json | tr '\n' ' '); for NAME in $NAMES; do curl -sS $BOX/blobs/$NAME -o pulled/$NAME; done`;
@@ -93,7 +93,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const tar =
     await $`LAYER=$(bash digest app.tar.gz); gzip -dc pulled/$LAYER > tar; bash digest tar`;
   same("the config names what is in the layer", { "last of diff_ids": id, unpacked: tar });
-  say`Now change a byte in the registry, of a time stamp: 'gzip' would still unpack the same files.`;
+  say`Now change a byte in the registry, of a time stamp: 'gzip' would still unpack the same files. But a pull refuses it, for its name is not its checksum. (A tag names no checksum: there you believe the registry.)`;
   await $`printf X | dd of=$BLOBS/$LAYER bs=1 seek=4 conv=notrunc status=none`;
   const came =
     await $`curl -s $BOX/blobs/$LAYER > came; bash digest came; cp app.tar.gz $BLOBS/$LAYER`;
@@ -115,8 +115,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("and not what that deleted", { 1: await $`cat 1/password`, seen: seen("cat /password") });
 
   await part`Push`;
-  say`An ENV in a Dockerfile makes no layer, only another config. So ask what is there already (HEAD),
-    and send the rest: POST asks where to, PUT sends it, and the manifest comes last.`;
+  say`An ENV in a Dockerfile makes no layer, only another config: most of the image is there already. So ask what is
+    (HEAD), and send the rest: POST asks where to, PUT sends it, and the manifest comes last.`;
   await $`sed 's/"config":{/&"Env":["LANG=C"],/' config.json > config2.json; bash manifest config2.json > manifest2.json`;
   await $`ALL="blobs/$(bash digest base.tar.gz) blobs/$LAYER blobs/$(bash digest config2.json) manifests/2"`;
   const ask = () => $`for IT in $ALL; do curl -sIo headers -w '%{http_code} ' $BOX/$IT; done; echo`;

@@ -82,13 +82,13 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       [ ! "$ERROR" ] || fail "$ERROR"; trap - EXIT; echo "$NAME"
     }
     END`;
-  say`Limits, as in chapter 6. A bridge, as in chapter 7, in a namespace that no process is in, so your own network
+  say`Limits, as in chapter 6. (The README was recorded where not all cgroups are of version 2, so there it says "No limits".) A bridge, as in chapter 7, in a namespace that no process is in, so your own network
     stays as it is: containers reach each other, and nothing else. The published port is a process that listens
     in your network, and then joins that namespace. Docker has the same, 'docker-proxy', besides its rules.`;
   await $`cat >> by-hand <<'END'
     limit() { # chapter 6
       GROUP=$TOP/by-hand.$NAME; [ -e $TOP/cgroup.procs ] && mkdir "$GROUP" 2> /dev/null || {
-        GROUP=''; echo '(No limits: they take root, and cgroups of version 2 alone.)' >&2; return; }
+        GROUP=''; echo '(No limits: only root has them, and where all cgroups are of version 2.)' >&2; return; }
       for IT in cpu memory pids; do grep -qw $IT $TOP/cgroup.subtree_control || {
         echo "-$IT" >> controllers; echo "+$IT" > $TOP/cgroup.subtree_control; } || :; done
       for IT in "memory.max $MEMORY" "memory.swap.max $MEMORY" 'pids.max 100' 'cpu.max 50000 100000'; do
@@ -159,7 +159,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     }
     END`;
   say`After pivot_root your machine's tools are gone. So the last steps are those of one program, which is loaded
-    before: 'perl'. First pivot_root, because the filter refuses it. Then the filter, because to load one takes a
+    before: 'perl'. It writes down the filter; changes its / (or, for 'exec', joins the container); has the kernel load the filter; gives up
+    capabilities; and becomes your program. First pivot_root, because the filter refuses it. Then the filter, because to load one takes a
     capability: it is a list of what Docker's refuses, by number (for x86-64, and for arm64), and all that is newer
     than it. (The three instructions of a number: if it is at least FROM, and not above TO, answer "Operation not
     permitted". Besides: 434 is pidfd_open, and 436 close_range.) Then the capabilities, which 'exec' cuts to the bounding
@@ -244,7 +245,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   const outside = await $`${visit}`;
   const neighbour = await looks`sudo ./by-hand exec $BOX ${from}`;
   same("it answers at your port, and to its neighbour", { outside, neighbour });
-  say`A **pod** is containers in one network namespace: one 'lo', one address, one set of ports. (Kubernetes has
+  say`A **pod** is containers in one network namespace, but not in one pid namespace: one 'lo', one address, one set of ports. (Kubernetes has
     them share ipc and uts, too.) There the server is at 127.0.0.1, as well.`;
   await box`POD=$(sudo ./by-hand run --net $WEB app:base sleep 1d); for NAME in $WEB $POD $BOX; do sudo ls -l /proc/$(cat $NAME/pid)/ns/net; done`;
   const pod = await looks`sudo ./by-hand exec $POD ${from.replace("0x0A000902", "0x7F000001")}`;
