@@ -107,8 +107,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("and the other one for 'machine'", { before: said(visit, 1), after: said(visit, 2) });
   differ("the server sees who comes", { outside: said(far, 2), machine: said(visit, 2) });
   say`Where Docker runs, 'sudo iptables -t nat -S' shows its MASQUERADE and DNAT. Rules do not help 127.0.0.1, for what comes from there may not leave
-    'lo' (without 'route_localnet'). So there a process listens, 'docker-proxy': if 127.0.0.1 alone does not answer, that is what is missing. With '-p
-    127.0.0.1:8080:80' nobody else gets an answer, as is meant.`;
+    'lo' (without 'route_localnet'). So there a process listens, 'docker-proxy': if 127.0.0.1 alone does not answer, that is what is missing. With
+    '-p 127.0.0.1:8080:80' only your own machine gets an answer: that is its use.`;
 
   await part`Names: three files of Docker's`;
   say`In 'db' nobody answered at 127.0.0.1. Nor would anybody at 127.0.0.53, the name server in many an /etc/resolv.conf. So

@@ -88,7 +88,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await $`cat >> by-hand <<'END'
     limit() { # chapter 6
       GROUP=$TOP/by-hand.$NAME; [ -e $TOP/cgroup.procs ] && mkdir "$GROUP" 2> /dev/null || {
-        GROUP=''; echo '(No limits: only root has them, and where all cgroups are of version 2.)' >&2; return; }
+        GROUP=''; echo '(No limits: they need real root, and cgroups of version 2 alone.)' >&2; return; }
       for IT in cpu memory pids; do grep -qw $IT $TOP/cgroup.subtree_control || {
         echo "-$IT" >> controllers; echo "+$IT" > $TOP/cgroup.subtree_control; } || :; done
       for IT in "memory.max $MEMORY" "memory.swap.max $MEMORY" 'pids.max 100' 'cpu.max 50000 100000'; do
