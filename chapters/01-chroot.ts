@@ -105,9 +105,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await part`The way out`;
   say`Even files are not confined. chroot changes where / is, and '..' stops there, or at the top of all: a process
     whose working directory is not below it can walk up, until '.' and '..' are the same directory.`;
-  say`Root inside gets there by a second chroot, into a directory: that moves the /, and leaves the working directory where it is. Here
-    'nsenter --root' (more in chapter 3) does so from out here, and the shell complains. (Newer versions must also join a namespace: here their
-    own.)`;
+  say`Root inside gets there by a second chroot, into a directory: that moves the /, and leaves the working directory where it is. Here 'nsenter
+    --root' (more in chapter 3) does so from out here, and the shell complains. (Newer versions of 'nsenter' must also join a namespace: here, the one
+    they are in.)`;
   const outside = await enter({ changes: "nothing, but this shell gets out: type with care" })`
     sudo nsenter --pid=/proc/self/ns/pid --root=rootfs ${shell}
     ls -a ..

@@ -68,9 +68,10 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     'docker kill', too, and that of 'docker stop' after ten seconds. But who sent it? Count again.`;
   const sent = await ours`sudo bash into $BOX bash -c 'kill -KILL $$' || echo $? $(${oom})`;
   same("a KILL from elsewhere gives the same code, and the counter stays", { "90 MB": big, sent });
-  say`Docker calls it 'OOMKilled'. And whose limit was it? 'oom', in the same file, goes up in the group whose own limit was reached: in this one, or
-    in one above. If it goes up nowhere, the machine was full. (Docker removes the group as the container ends, and the file goes with it.
-    'oom_kill' in /proc/vmstat stays, and counts all such kills on the machine: compare it before and after.)`;
+  say`So if 'oom_kill' in the group's 'memory.events' goes up, the kernel has sent it, for there was no more memory (OOM, out of memory): Docker
+    says 'OOMKilled'. Whose limit was it? 'oom', in that file, goes up in the group whose own limit was reached: this one, or one above. If it goes up
+    nowhere, the machine was full. (When a container ends, Docker removes its group. 'oom_kill' in /proc/vmstat stays, and counts all such kills on
+    the machine: compare it before and after.)`;
 
   await part`Processor time, and how many processes`;
   say`A loop for two seconds, without a limit, then with 5 of every 100 milliseconds. 'usage_usec' is all the time
@@ -83,8 +84,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     ({ stdout }) => /nr_throttled \d+/.exec(stdout)?.[0],
   );
   differ("with the limit it is made to wait", { "without one": freely, "with one": limited });
-  say`So if 'nr_throttled' grows, the limit is what makes it slow. ('usage_usec' is what it got: 2000000 at first, and
-    about a twentieth of that with the limit. The README's numbers are from a kernel that runs as a process, and counts wrong.)`;
+  say`So if 'nr_throttled' in 'cpu.stat' grows, the limit is what makes it slow. ('usage_usec' is what it got:
+    2000000 at first, and about a twentieth of that with the limit. The README's numbers are from a kernel that runs
+    as a process, and counts wrong.)`;
   say`'timeout' starts a second process. Where only one is allowed it cannot; neither could a fork bomb.`;
   const free = await ours`sudo bash into $BOX timeout 9 true && cat $BOX/pids.events`;
   await ours`echo 1 | sudo tee $BOX/pids.max`;

@@ -58,8 +58,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
 
   await part`The way out`;
   say`'web' reaches what is near; for the rest it needs a route. But a machine passes on what is for others only if it is told to forward. Then the packet
-    arrives, but no answer: the Internet knows no way to 10.0.0.2, an address that anybody may use. So 'machine' replaces it by its own ('masquerade'), and
-    undoes that in the answer: NAT. (A rule of nft(8) in 'internet' counts what arrives, by sender.)`;
+    arrives, but no answer: the Internet knows no way to 10.0.0.2, an address that any network may use for itself. So 'machine' replaces it by its own
+    ('masquerade'), and undoes that in the answer: NAT. (A rule of nft(8) in 'internet' counts what arrives, by sender.)`;
   const out = "nsenter --net=web ping -c 1 -W 1 203.0.113.1 | grep %";
   const tried = `${out}; nsenter --net=internet nft list table seen | grep saddr`;
   const way = await open`
@@ -107,8 +107,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("and the other one for 'machine'", { before: said(visit, 1), after: said(visit, 2) });
   differ("the server sees who comes", { outside: said(far, 2), machine: said(visit, 2) });
   say`Where Docker runs, 'sudo iptables -t nat -S' shows its MASQUERADE and DNAT. Rules do not help 127.0.0.1, for what comes from there may not leave
-    'lo' (without 'route_localnet'). So there a process listens, 'docker-proxy': if 127.0.0.1 alone does not answer, that is what is missing. With
-    '-p 127.0.0.1:8080:80' only your own machine gets an answer: that is its use.`;
+    'lo' (without 'route_localnet'). So there a process listens, 'docker-proxy': if 127.0.0.1 alone does not answer, that is what is missing. (To publish a
+    port for your own machine alone: '-p 127.0.0.1:8080:80'.)`;
 
   await part`Names: three files of Docker's`;
   say`In 'db' nobody answered at 127.0.0.1. Nor would anybody at 127.0.0.53, the name server in many an /etc/resolv.conf. So

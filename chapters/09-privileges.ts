@@ -69,19 +69,19 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   differ("it cannot change its host name any more", { all: naive(rename), tied: tied(rename) });
   const then = has(tied("unshare --user --keep-caps grep Cap /proc/self/status"), "CapEff");
   differ("in a user namespace of its own it has others", { before: left, then });
-  say`To mount takes CAP_SYS_ADMIN, which is not among the fourteen. In a user namespace of its own it has it again, for what belongs there
-    (--keep-caps: also when 'grep' is started). And 'swappiness' is a file of root's, open as before: capabilities alone do not tie root's hands.`;
+  say`To mount takes CAP_SYS_ADMIN, which is not among the fourteen. In a user namespace of its own this shell has that again, but only over what belongs
+    there (--keep-caps: also when 'grep' is started). And 'swappiness' is a file of root's, open as before: capabilities alone do not tie root's hands.`;
 
   await part`System calls, and programs that make you root`;
-  say`A **seccomp filter** is a little program that the kernel runs before each system call. Each call has a number, and each kind of processor
-    has its own list. This one says, in seven instructions: on another kind, end it; if it is 'unshare', answer "Operation not permitted"; else go on.
-    'perl' hands it to prctl(2). Docker's is longer, and refuses 'mount', too: so that is locked twice, by the filter and by the capabilities. (And
-    clone(2), if it is to make namespaces.)`;
+  say`A **seccomp filter** is a little program that the kernel runs before each system call. Each call has a number, and each kind of processor has its
+    own list. This one says, in seven instructions: on another kind, end it; if it is 'unshare', answer "Operation not permitted"; else go on. 'perl' hands
+    it to prctl(2). Docker's is longer: it refuses clone(2), too, where that is to make namespaces, and 'mount', which is so locked twice: by the filter,
+    and by the capabilities.`;
   await $`echo '($arch, $prctl, $unshare) = qx(uname -m) =~ /x86_64/ ? (0xC000003E, 157, 272) : (0xC00000B7, 167, 97);' > filter`;
   await $`echo '$f = pack "(SCCL)*", 32,0,0,4, 21,1,0,$arch, 6,0,0,0, 32,0,0,0, 21,0,1,$unshare, 6,0,0,0x50001, 6,0,0,0x7FFF0000;' >> filter`;
   await $`echo '$p = pack "Sx6P", length($f) / 8, $f; syscall($prctl, 22, 2, $p) and die "no filter: $!"; exec @ARGV' >> filter`;
-  say`A setuid program runs as its owner. So one of root's makes root of anyone, but not of those with **no_new_privs**. 'anyone' becomes
-    user 65534 (with --rootless it stays root), drops all capabilities, and starts a setuid 'grep'.`;
+  say`A setuid program runs as its owner. So one of root's makes root of anyone, but not of those with **no_new_privs**. The script 'anyone'
+    becomes user 65534 (with --rootless it stays root), drops all capabilities, and starts a setuid 'grep'.`;
   await $`echo '$capset = qx(uname -m) =~ /x86_64/ ? 126 : 91; ($<, $>) = (65534, 65534); syscall($capset, $v = pack("LL", 0x20080522, 0), $none = pack("x24")) and die; exec @ARGV' > anyone`;
   const gain = "perl ../anyone ./grep -E 'Uid|CapEff' /proc/self/status";
   const filtered = await enter({ changes: "a root shell with a filter, and a mount on 'suid'" })`
@@ -100,7 +100,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await rootfs("rootfs", "bash", ..."cat grep ls mount nsenter stat tr umount unshare".split(" "));
   say`Now chapter 5's container with all these locks (but no_new_privs, which Docker sets only if told to). Its mounts are made from outside. Settings
     become read-only; files that tell too much are covered by 'null', directories by an empty tmpfs. ('--wd=/': pivot_root takes along who stands in /.) Your
-    shell in there has no filter, and still it can start no container: the kernel gives nobody a new /proc who sees only a covered one.`;
+    shell in there has no filter, and still it can start no container: the kernel gives no new /proc to those who see only a covered one.`;
   await $`echo 'set -e; cd "\${0%/*}"; mkdir -p upper work merged rootfs/sys rootfs/dev; touch rootfs/dev/null; mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; cd merged; mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount --bind /dev/null dev/null' > mounts`;
   await $`echo 'for P in bus fs irq sys sysrq-trigger; do test ! -e proc/$P || { mount --bind proc/$P proc/$P; mount -o remount,bind,ro proc/$P; echo $P; }; done' >> mounts`;
   await $`echo 'for P in proc/{kcore,keys,latency_stats,sched_debug,timer_list}; do test ! -e $P || { mount --bind dev/null $P; echo $P; }; done; for P in proc/{acpi,asound,scsi} sys/{firmware,devices/virtual/powercap}; do test ! -d $P || { mount -t tmpfs -o ro tmpfs $P; echo $P; }; done; pivot_root . .; hash -r; umount -l .' >> mounts`;

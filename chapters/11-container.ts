@@ -4,7 +4,7 @@
  *
  * **You know this:** 'docker run -m 64m -p 8080:80', 'exec', 'ps', 'logs', 'stop' and 'rm'.
  *
- * Every step of a container you have made by hand. What is left is their order: each needs something
+ * By now you have made every part of a container by hand. What is left is their order: each needs something
  * that a later one takes away. Here they become one script, 'by-hand', which you can keep.
  *
  *     run ──► limits, a bridge  while it is root of the machine
@@ -159,12 +159,13 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     }
     END`;
   say`After pivot_root your machine's tools are gone. So the last steps are those of one program, which is loaded
-    before: 'perl'. It writes down the filter; changes its / (or, for 'exec', joins the container); has the kernel load the filter; gives up
-    capabilities; and becomes your program. First pivot_root, because the filter refuses it. Then the filter, because to load one takes a
-    capability: it is a list of what Docker's refuses, by number (for x86-64, and for arm64), and all that is newer
-    than it. (The three instructions of a number: if it is at least FROM, and not above TO, answer "Operation not
-    permitted". Besides: 434 is pidfd_open, and 436 close_range.) Then the capabilities, which 'exec' cuts to the bounding
-    set. (With --perl there is no 'exec', so there 'capset' cuts them.) Whoever joins does the same.`;
+    before: 'perl'. It writes down the filter; changes its / (or, for 'by-hand exec', joins the container); has the
+    kernel load the filter; gives up capabilities; and becomes your program. First pivot_root, because the filter
+    refuses it. Then the filter, because to load one takes a capability: it is a list of what Docker's refuses, by
+    number (for x86-64, and for arm64), and all that is newer than it. (The three instructions of a number: if it is at
+    least FROM, and not above TO, answer "Operation not permitted". Besides: 434 is pidfd_open, and 436 close_range.)
+    Then the capabilities, which are cut to the bounding set as the program is started. (With --perl none is started, so
+    'capset' cuts them.) Whoever joins does the same.`;
   await $`cat >> by-hand <<'END'
     last() {
       cd "$NAME/merged"; become . "$@"
@@ -279,8 +280,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   });
   same("with exec as much as process 1", { exec: lines(exec), "process 1": lines(first) });
   say`"Seccomp: 2" says that there is a filter, not what it refuses. So try: these calls, with arguments that
-    nothing can be done with (-1), as root out here and in the container. Refused is "Operation not permitted", or
-    "Function not implemented" (out here, that is what this kernel was built without).`;
+    nothing can be done with (-1), as root out here and in the container. A call is refused if the answer is "Operation
+    not permitted" or "Function not implemented". (Out here the latter is what this kernel was built without.)`;
   await $`cat > calls <<'END'
     ${calls.replaceAll("\n", "\n    ")}
     END`;

@@ -137,10 +137,10 @@ export async function tellFacts(
   await part`Spot the difference`;
   say`/proc says of every process what it sees (mounts, users, network interfaces) and what it may do;
     its namespaces, open files and devices, variables and limits. Read that of the first process in
-    your container${other ? `, then in ${title}'s` : ""}, and compare. ('nsenter' joins it, and 'stat' says which / that gives: by
-    the number of the file system, and of the file in it.) In the table '=' marks what is equal, and a
-    number is the chapter that explains a row. You need not understand them all yet. ("The table, row by row",
-    near the end of README.md, says what each of them means.)`;
+    your container${other ? `, then in ${title}'s` : ""}, and compare. ('nsenter' joins its mounts, and 'stat' says which / that gives:
+    by device number and inode number.) In the table '=' marks what is equal, and a number is the
+    chapter that explains a row. You need not understand them all yet. ("The table, row by row", near
+    the end of README.md, says what each of them means.)`;
   const mounts = "a second /proc is mounted, until the last line";
   const options = { changes: last.length > 0 ? mounts : "nothing, it only looks" };
   const yours = await enter(options)`${[line, first, ...looks, ...last].join("\n")}`;
