@@ -427,7 +427,7 @@ const runtime: Challenge<Process> = {
     state) printf '{"ociVersion":"1.0.2","id":"%s","pid":%s,"status":"%s"}' "$2" "$(cat "$ITS/pid")" \
       "$([ -d "/proc/$(cat "$ITS/pid")" ] && echo running || echo stopped)" ;;
     kill) kill "-\${3:-TERM}" "$(cat "$ITS/pid")" ;;
-    delete) rm -r "$ITS" ;;
+    delete) rm -rf "$ITS" ;;
     END`;
     say`That process is the first in its namespaces. It takes the last steps as in the chapter, by one perl.`;
     await $`cat >> runtime <<'END'
