@@ -58,11 +58,13 @@ const undo = "undo";
  *
  * @param line a line of shell that may be run although nothing was made. What
  *   it expands to now is written down: the variables may be gone by then.
+ * @throws what bash answered, if it was ended: then nothing may be made
  */
 export async function register(line: string, shell: Shell) {
-  const { stdout } = await shell.run(`printf %s "${line}"`);
+  const written = await shell.run(`printf %s "${line}"`);
+  if (!written.ok) throw written;
   const file = join(shell.directory, undo);
-  appendFileSync(file, `${stdout}\n`, { mode: 0o600 });
+  appendFileSync(file, `${written.stdout}\n`, { mode: 0o600 });
 }
 
 /** The lines that were registered in a directory of ours. */
