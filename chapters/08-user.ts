@@ -49,7 +49,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await part`A map, by hand`;
   say`The map is a file in /proc/PID. It can be written only once, here by whoever made the namespace: first number
     inside, first one outside, how many. Without root you may map only yourself; and your group only after 'setgroups'
-    is denied, because a file may be open to all but one group, and who leaves that group could open it. Start a process
+    is denied, because a file may be open to all but one group, and whoever left that group could open it. Start a process
     ('read' waits for its number), map it, and join it. (With --preserve-credentials 'nsenter' sets no users and groups,
     which it may not here.)`;
   const sleeps = "read -r PID < <(unshare --user bash -c 'echo $$; exec sleep 1d &> /dev/null')";

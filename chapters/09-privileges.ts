@@ -75,7 +75,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await part`System calls, and programs that make you root`;
   say`A **seccomp filter** is a little program that the kernel runs before each system call. Each call has a number, and each kind of processor has its
     own list. This one says, in seven instructions: on another kind, end it; if it is 'unshare', answer "Operation not permitted"; else go on. 'perl' hands
-    it to prctl(2). Docker's is longer: it refuses clone(2), too, where that is to make namespaces, and 'mount', which is so locked twice: by the filter,
+    it to prctl(2). Docker's is longer: it refuses clone(2), too, where that is to make namespaces, and 'mount', which is thus locked twice: by the filter,
     and by the capabilities.`;
   await $`echo '($arch, $prctl, $unshare) = qx(uname -m) =~ /x86_64/ ? (0xC000003E, 157, 272) : (0xC00000B7, 167, 97);' > filter`;
   await $`echo '$f = pack "(SCCL)*", 32,0,0,4, 21,1,0,$arch, 6,0,0,0, 32,0,0,0, 21,0,1,$unshare, 6,0,0,0x50001, 6,0,0,0x7FFF0000;' >> filter`;

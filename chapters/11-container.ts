@@ -82,9 +82,10 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       [ ! "$ERROR" ] || fail "$ERROR"; trap - EXIT; echo "$NAME"
     }
     END`;
-  say`Limits, as in chapter 6. (The README was recorded where not all cgroups are of version 2, so there it says "No limits".) A bridge, as in chapter 7, in a namespace that no process is in, so your own network
-    stays as it is: containers reach each other, and nothing else. The published port is a process that listens
-    in your network, and then joins that namespace. Docker has the same, 'docker-proxy', besides its rules.`;
+  say`Limits, as in chapter 6. (The README was recorded where not all cgroups are of version 2, so there it says
+    "No limits".) A bridge, as in chapter 7, in a namespace that no process is in, so your own network stays as it is:
+    containers reach each other, and nothing else. The published port is a process that listens in your network, and
+    then joins that namespace. Docker has the same, 'docker-proxy', besides its rules.`;
   await $`cat >> by-hand <<'END'
     limit() { # chapter 6
       GROUP=$TOP/by-hand.$NAME; [ -e $TOP/cgroup.procs ] && mkdir "$GROUP" 2> /dev/null || {
