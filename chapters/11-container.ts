@@ -213,16 +213,16 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       "$(cat "$NAME/status" 2> /dev/null || echo runs)" "$(head -n 1 "$NAME.by-hand")"; done | sort -k 2; }
     ended() { timeout 9 sh -c "until [ -e $1/status ]; do sleep .1; done"; }
     stop() {
-      T=10; [ "$1" != -t ] || { T=$2; shift 2; }; known "$@"; ! runs "$1" || { kill "$PID"
-        timeout "$T" tail --pid="$PID" -s .1 -f /dev/null || kill -9 "$PID"; ended "$1"; }
+      T=10; [ "$1" != -t ] || { T=$2; shift 2; }; known "$@"; ! runs "$1" || { kill "$PID" || :
+        timeout "$T" tail --pid="$PID" -s .1 -f /dev/null || kill -9 "$PID" || :; ended "$1"; }
     }
     rm() {
       NAMES=$*; [ "$NAMES" != --all ] || NAMES=$(all); for NAME in $NAMES; do
-        known "$NAME"; ! runs "$NAME" || { kill -9 "$PID"; ended "$NAME" || :; }; [ ! -p "$NAME/ready" ] || : <> "$NAME/ready"
+        known "$NAME"; ! runs "$NAME" || { kill -9 "$PID"; ended "$NAME"; } || :; [ ! -p "$NAME/ready" ] || : <> "$NAME/ready"
         for IT in starter door; do
           PID=$(cat "$NAME/$IT" 2> /dev/null) && [ "/proc/$PID/cwd" -ef . ] && kill -9 -- "-$PID" || :; done
-        timeout 9 sh -c "until [ ! -d $TOP/by-hand.$NAME ] || rmdir $TOP/by-hand.$NAME; do sleep .1; done" 2> /dev/null
-        find . -maxdepth 1 -lname "$NAME" -delete; command rm -rf --one-file-system "./$NAME" "./$NAME.by-hand"; done
+        find . -maxdepth 1 -lname "$NAME" -delete; timeout 9 sh -c "until { [ ! -d $TOP/by-hand.$NAME ] || rmdir $TOP/by-hand.$NAME; } &&
+          rm -rf --one-file-system $NAME; do sleep .1; done" 2> /dev/null || fail "$NAME is in use"; command rm "$NAME.by-hand"; done
       [ "$(all)" ] || { [ ! -e bridge ] || { umount bridge || :; command rm bridge; }
         [ ! -e controllers ] || { while read -r IT; do echo "$IT" > $TOP/cgroup.subtree_control || :; done < controllers
           command rm controllers; }; }

@@ -28,6 +28,11 @@ const cases = [
   ["a mount from here elsewhere", "mount --bind $PWD /mnt", /left: mount \/mnt/],
   ["a host name", "hostname left-over", /gone: host name .*left: host name left-over/],
   ["an interface", "ip link add by-hand0 type veth peer name by-hand1", /left: interface by-hand0/],
+  [
+    "a cgroup of version 1, in a hierarchy",
+    "mount -t tmpfs none /sys/fs/cgroup; mkdir -p /sys/fs/cgroup/freezer/by-hand.left",
+    /left: cgroup \/sys\/fs\/cgroup\/freezer\/by-hand\.left/,
+  ],
   ["a process", `${stays} &`, /left: process \d+: sleep 20/],
   ["a process in a session of its own", `setsid ${stays} &`, /left: process \d+: sleep 20/],
   ["a process elsewhere", `cd /; TMPDIR=/ ${stays} &`, /left: process \d+: sleep 20/],

@@ -86,12 +86,23 @@ function facts(): string[] {
     ...[...read("/proc/self/net/dev").matchAll(/^ *(by-hand[^:]*):/gm)].map(
       ([, name]) => `interface ${name}`,
     ),
-    ...list("/sys/fs/cgroup")
-      .filter((name) => /^by-hand/.test(name))
-      .map((name) => `cgroup ${name}`),
+    ...cgroups(),
     ...mountsOf(read("/proc/self/mountinfo", "utf8")),
     ...files.filter((name) => !caches.test(name)).map((name) => `file ${JSON.stringify(name)}`),
   ];
+}
+
+/**
+ * The cgroups by our name, of version 2 or in one of the hierarchies of version 1, that nobody is in:
+ * who is in one is seen as a process.
+ */
+function cgroups(): string[] {
+  const top = "/sys/fs/cgroup";
+  return [top, ...list(top).map((name) => join(top, name))].flatMap((parent) =>
+    list(parent)
+      .filter((name) => /^by-hand/.test(name) && !read(join(parent, name, "cgroup.procs")))
+      .map((name) => `cgroup ${join(parent, name)}`),
+  );
 }
 
 /** The mounts of a directory of ours, or in one. */
@@ -114,7 +125,11 @@ const engines = /^(dockerd|containerd|docker|podman|conmon|catatonit|slirp4netns
 function ours(known: Set<string>): string[] {
   const isNew = ({ identity, name, flags }: Stat) =>
     !known.has(identity) && !engines.test(name) && !(flags & PF_EXITING);
-  const news = everyone().filter(isNew);
+  const all = everyone();
+  // Nobody is in it any more: the number may soon be somebody else's.
+  for (const each of sessions)
+    if (!all.some(({ session }) => session === each)) sessions.delete(each);
+  const news = all.filter(isNew);
   if (news.length === 0) return [];
   const asked = ask([process.pid, ...news.map(({ pid }) => pid)]);
   const here = asked(process.pid).namespaces;

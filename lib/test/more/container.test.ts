@@ -428,7 +428,7 @@ const lies: Record<string, [line: string | RegExp, lie: string]> = {
     '($here eq "." ? 0xA80425FB : 0xA80425FA) >>',
   ],
   "refused is what Docker refuses": ["256 272 279", "256 279"],
-  "one was killed": ['kill "$PID"\n', 'kill -9 "$PID"\n'],
+  "one was killed": ['kill "$PID" ||', 'kill -9 "$PID" ||'],
   "the other has said so": ["was asked to end\\n", "was asked\\n"],
 };
 
