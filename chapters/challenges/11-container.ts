@@ -140,7 +140,7 @@ const apart: Challenge<Trio> = {
     await makeScript(verbs);
     const { say, $ } = verbs;
     say`Whoever sends a packet asks first who has that address. All answers are in /proc/PID/net/arp.`;
-    await $`echo 'socket S, 2, 2, 17; for (1..6) { send S, "hello", 0, pack "SnC4x8", 2, 9, split /[.]/, $ARGV[2]; sleep 1; open A, "/proc/net/arp"; exit if grep /^\Q$ARGV[2]\E .* 0x2 /, <A> }' > ask`;
+    await $`echo 'socket S, 2, 2, 17; for (1..3) { send S, "hello", 0, pack "SnC4x8", 2, 9, split /[.]/, $ARGV[2]; sleep 1 }' > ask`;
   },
   subjects: trios,
   nothing: "There are no three containers: fewer processes are the first in a pid namespace.",
@@ -189,7 +189,7 @@ const apart: Challenge<Trio> = {
     await $(looks)`sudo ./by-hand ps; sudo apart/by-hand ps`;
     await $(
       looks,
-    )`sudo ./by-hand exec $ONE --perl "$(cat ask)" 10.0.9.3; sudo apart/by-hand exec $THIRD --perl "$(cat ask)" 10.0.9.3 &> /dev/null & sleep 2; sudo cat $(for IT in $ONE $TWO apart/$THIRD; do echo /proc/$(cat $IT/pid)/net/arp; done)`;
+    )`sudo ./by-hand exec $ONE --perl "$(cat ask)" 10.0.9.3; sudo apart/by-hand exec $THIRD --perl "$(cat ask)" 10.0.9.3; sudo cat $(for IT in $ONE $TWO apart/$THIRD; do echo /proc/$(cat $IT/pid)/net/arp; done)`;
     await $({
       changes: "the containers are gone",
     })`sudo ./by-hand rm --all; sudo apart/by-hand rm --all`;
@@ -226,7 +226,7 @@ const bundle: Challenge<Process> = {
     await $({
       changes: "a file in this directory; and later a container of runc's",
       undoneBy:
-        "test ! -d ${PWD@Q}/state || { sudo runc --root ${PWD@Q}/state delete --force ${PWD##*/}; sudo timeout 9 bash -c 'until find /sys/fs/cgroup -name \"$0\" -delete; do sleep .1; done' ${PWD##*/} 2> /dev/null; }",
+        "test ! -d ${PWD@Q}/state || { sudo runc --root ${PWD@Q}/state delete --force ${PWD##*/}; sudo timeout 9 bash -c 'until find /sys/fs/cgroup -name ${PWD##*/} -delete; do sleep .1; done' 2> /dev/null; }",
     })`cat > box <<'END'
     runc --root state run --detach --bundle . "$(basename "$PWD")" < /dev/null &> log || { cat log; exit 1; }
     END`;

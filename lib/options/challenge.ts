@@ -161,8 +161,8 @@ export async function take(challenge: Challenge, verbs: Verbs, desk: Desk) {
   async function showSolution() {
     shell.moment = async (typed) => {
       watcher.look();
-      // What was typed takes its time.
-      for (let waited = 0; typed && !watcher.solved() && waited < 5000;) {
+      // What was typed takes its time, and so does who is on the way from one state to another.
+      for (let waited = 0; (typed || !watcher.isSettled()) && !watcher.solved() && waited < 5000;) {
         await new Promise((resolve) => setTimeout(resolve, 50));
         waited += 50;
         watcher.look();
@@ -209,6 +209,7 @@ export function watch(challenge: Challenge, { look, pulse }: ReturnType<typeof o
   let ticked = new Set<number>();
   let lastPulse = "";
   let timer: NodeJS.Timeout;
+  let isSettled = true;
   const points = (answers: (true | string)[]) => answers.filter((answer) => answer === true).length;
   const solved = () => points(best) === challenge.criteria.length;
 
@@ -216,6 +217,7 @@ export function watch(challenge: Challenge, { look, pulse }: ReturnType<typeof o
   function judge() {
     if (solved()) return;
     const world = look();
+    isSettled = world.isSettled;
     const answers = tryTo(() => challenge.subjects(world), [])
       .map((subject) => challenge.criteria.map(({ met }) => tryTo(() => met(subject, world), odd)))
       .reduce((one, other) => (points(other) >= points(one) ? other : one), []);
@@ -251,6 +253,8 @@ export function watch(challenge: Challenge, { look, pulse }: ReturnType<typeof o
     attended: false,
     look: judge,
     solved,
+    /** Whether the last look saw all processes. */
+    isSettled: () => isSettled,
     stop: () => clearTimeout(timer),
     /** Says which criteria are open, and what the kernel shows instead. */
     report() {

@@ -76,6 +76,8 @@ export interface World {
    * shell of the chapter's, or live in its directory, or descend from one that does.
    */
   processes: Process[];
+  /** Whether that is all of them: nobody was on the way from one state to another. */
+  isSettled: boolean;
   /** What the challenge's `remember` printed before the reader began. */
   memory: string;
   /** What a line prints that is run in the chapter's directory. */
@@ -131,10 +133,10 @@ export function openWorld(directory: string, memory: string, asRoot: string) {
   }
 
   /**
-   * The same of those alone that are not on their way from one state to another:
-   * who is not as it was is read again, and must be the same.
+   * The reader's processes, those alone that are not on their way from one state to another: who is
+   * not as it was is read again, and must be the same.
    */
-  function readSettled(some: Stat[]): Process[] {
+  function readSettled(some: Stat[]): Pick<World, "processes" | "isSettled"> {
     const found = read(some, asRoot);
     const news = found.filter((each) => known.get(each.identity) !== key(each));
     const again = read(
@@ -146,25 +148,26 @@ export function openWorld(directory: string, memory: string, asRoot: string) {
     for (const each of found)
       if (kin.has(each.parent) || each.places.some((place) => place.includes(name)))
         kin.add(each.pid);
+    // What has ended meanwhile has none of these.
+    const alive = found.filter(({ root, numbers }) => root && numbers.length > 0);
     const settled = new Set<number>();
-    return found.filter((each) => {
-      const stays =
-        // What has ended meanwhile has none of these.
-        each.root &&
-        each.numbers.length > 0 &&
+    for (const each of alive)
+      if (
         (!news.includes(each) || again.includes(key(each))) &&
         // Whose parent is on its way is so, too: nobody is seen without what is above.
-        (settled.has(each.parent) || !found.some(({ pid }) => pid === each.parent));
-      if (stays) settled.add(each.pid);
-      return stays && kin.has(each.pid);
-    });
+        (settled.has(each.parent) || !found.some(({ pid }) => pid === each.parent))
+      )
+        settled.add(each.pid);
+    const theirs = alive.filter(({ pid }) => kin.has(pid));
+    const processes = theirs.filter(({ pid }) => settled.has(pid));
+    return { processes, isSettled: processes.length === theirs.length };
   }
 
   return {
     look(): World {
       return {
         ...{ directory, memory, host: one(process.pid, "")! },
-        processes: readSettled(everyone().filter(({ identity }) => !before.has(identity))),
+        ...readSettled(everyone().filter(({ identity }) => !before.has(identity))),
         read: (line) => tryOut(`cd ${quote(directory)}; ${line}`).stdout,
         cgroups: ({ pid }) =>
           tryOut(`${asRoot}nsenter --target ${pid} --cgroup cat /proc/${pid}/cgroup`).stdout,

@@ -7,7 +7,7 @@ const readOnly = `sed -i 's|become [.] |mount -o remount,ro,bind "$PWD"; &|' by-
 
 const three = `for IT in ONE TWO THREE; do export $IT=$(${box}); done; sudo ./by-hand exec $ONE --perl "$(cat ask)" 10.0.9.3`;
 const unplug = "sudo nsenter --net=bridge ip link set v$THREE nomaster";
-const askOne = 'sudo ./by-hand exec $THREE --perl "$(cat ask)" 10.0.9.2 &';
+const askOne = 'sudo ./by-hand exec $THREE --perl "$(cat ask)" 10.0.9.2';
 
 /** A runtime that makes everything at 'start' only, and has no fifo. */
 const runtime = String.raw`cat > runtime <<'END'
