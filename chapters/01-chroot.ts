@@ -29,9 +29,8 @@ await chapter(import.meta.url, tell);
 
 async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }: Verbs) {
   await part`A normal process`;
-  say`An unconfined process sees all processes, all network interfaces and, as far as permissions
-    go, all files. 'ps -ax' lists every process; 'ls -lisa' every file of a directory, hidden ones
-    too (-a), with inode number (-i) and size on disk (-s).`;
+  say`An unconfined process sees all processes, all network interfaces and, as far as permissions go, all files. 'ps -ax' lists every process; 'ls
+    -lisa' every file of a directory, hidden ones too (-a), with size on disk (-s) and inode number (-i): by that its file system knows a file.`;
   await $`ps -ax`;
   await $`ls -lisa /`;
   await $`ip address show`;
@@ -103,11 +102,11 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`So chroot hides files, and nothing else. Root inside can still kill your processes.`;
 
   await part`The way out`;
-  say`Even files are not confined. chroot changes where / is, and '..' stops there, or at the top of all: a process
-    whose working directory is not below it can walk up, until '.' and '..' are the same directory.`;
-  say`Root inside gets there by a second chroot, into a directory: that moves the /, and leaves the working directory where it is. Here 'nsenter
-    --root' (more in chapter 3) does so from out here, and the shell complains. (Newer versions of 'nsenter' must also join a namespace: here, the one
-    they are in.)`;
+  say`Even files are not confined. chroot changes where / is, and '..' stops there. But a process whose working directory is not below its / never
+    meets it: it can walk up to the top of all, where '.' and '..' are the same directory.`;
+  say`Root inside gets into that position by a second chroot: it moves the / to a directory below, and leaves the working directory where it is, now
+    outside. Here 'nsenter --root' (more in chapter 3) does the same, and the shell complains. (Newer versions of 'nsenter' must also join a
+    namespace: here, the one they are in.)`;
   const outside = await enter({ changes: "nothing, but this shell gets out: type with care" })`
     sudo nsenter --pid=/proc/self/ns/pid --root=rootfs ${shell}
     ls -a ..

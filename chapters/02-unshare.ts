@@ -122,7 +122,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   });
   say`Shared are the users (root inside is root outside), the cgroups and the time since the start. There are
     flags for these, too: --user, --cgroup, --time.`;
-  say`The five private ones went when the shell ended: the kernel drops a namespace with its last
-    process, unless an open file, a bind mount or a child namespace still holds it.`;
+  say`The five private ones went when the shell ended: the kernel drops a namespace with its last process,
+    unless an open file, a mount (chapter 5) or a child namespace still holds it.`;
   await beside(container);
 }

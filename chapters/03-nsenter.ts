@@ -5,9 +5,9 @@
  * **You know this:** 'docker exec -it NAME sh' gives you a shell in a container that is already
  * running.
  *
- * A namespace is not the property of the process that made it. Any sufficiently privileged process
- * can join it with setns(2), a system call that takes an open file: each namespace of a process is
- * a file in /proc/PID/ns. nsenter(1) opens and joins those that you ask for, then starts a program.
+ * A namespace does not belong to the process that made it. Any sufficiently privileged process can
+ * join it with setns(2), a system call that takes an open file: each namespace of a process is a file
+ * in /proc/PID/ns. nsenter(1) opens and joins those that you ask for, then starts a program.
  *
  *                      /proc/PID/ns     the container's
  *                       ┌───────┐       ┌──────────────┐
@@ -34,19 +34,18 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`Make the container of chapter 2 again, with 'sleep' in place of the shell.`;
   const reads = ["cat", "grep", "ls", "nsenter", "ps", "stat", "tr"];
   await rootfs("rootfs", "bash", "hostname", "sleep", ...reads);
-  say`'&' does not wait for it, and '$!' is its process number. 'setsid' gives it a session of its
-    own, so that it outlives your terminal, as with 'docker run --detach'. --kill-child ends the
-    container when 'unshare' ends. Its output goes to a file. ('docker logs' reads one, too, with a
-    time and a stream for each line, unless another logging driver is set.)`;
+  say`With '&' the shell does not wait for it, and '$!' is its process number. 'setsid' gives it a session of its own, so
+    that it outlives your terminal, as with 'docker run --detach'. --kill-child ends the container when 'unshare' ends. Its
+    output goes to a file. ('docker logs' reads one, too, with a time and a stream for each line, unless another logging
+    driver is set.)`;
   await $({
     changes: "a process that sleeps in namespaces of its own, with 'rootfs' as its /",
     undo: "by 'kill', further down, or when the chapter ends in any other way",
   })`STARTED=$(sudo bash -c 'setsid unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc --root rootfs sleep 1d &> container.log & echo $!')`;
 
   await part`Which process is it?`;
-  say`Docker tells you: 'State.Pid' in 'docker inspect'. You know STARTED, which is 'unshare' and
-    stays outside. The process inside is its child: 'pgrep -P' finds a process by its parent and its
-    name. If there is none after 15 seconds, the log says why.`;
+  say`Docker tells you: 'State.Pid' in 'docker inspect'. You know STARTED, which is 'unshare' and stays outside. The process inside is its child:
+    'pgrep -P' finds a process by its parent and its name. If there is none after 15 seconds, the log says why.`;
   const looks = { changes: "nothing, it only looks" };
   await $(
     looks,
@@ -81,10 +80,10 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     "/ on the host": identity("/"),
     "/ in the shell": astray("stat -c %d:%i /"),
   });
-  say`Your container got its / by chroot, and that belongs to a process, not to a namespace. So
-    --root takes over the target's /, and --wd its working directory: one left outside would be the
-    way out of chapter 1. (A runtime's pivot_root changes / for the whole mount namespace, so
-    --mount brings it along. That is where 'docker exec' gets its / from.)`;
+  say`Your container got its / by chroot, and that belongs to a process, not to a namespace. So --root takes over the
+    target's /, and --wd its working directory: with one outside of that / you could walk up, as in chapter 1. (A runtime's
+    pivot_root changes / for the whole mount namespace, so --mount brings it along. That is where 'docker exec' gets its /
+    from.)`;
   const mine = `sudo nsenter --target "$PID" --uts --mount --ipc --net --pid --root --wd ${shell}`;
   const inside = await enter({ changes: "a root shell in the container, until it ends" })`
     ${mine}
@@ -112,9 +111,10 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`When process 1 ends, the kernel kills all the others in its pid namespace. But a plain 'kill'
     would do nothing: process 1 gets only those signals that it has a handler for, and 'sleep' has
     none. The exception is KILL, '-9', when it comes from outside.`;
-  say`So 'docker stop' can take ten seconds: it sends TERM, waits that long, then sends KILL. To end
-    at once, process 1 must handle TERM, or pass it on, as 'docker run --init' does: it puts a small process 1 above your program,
-    which TERM then ends, as it ends others. (A shell passes nothing on, and 'CMD npm start' in a Dockerfile, without brackets, begins with one.)`;
+  say`So 'docker stop' can take ten seconds: it sends TERM, waits that long, then sends KILL. To end at once, process 1 must
+    handle TERM, or pass it on, as 'docker run --init' does: a small process 1 starts your program, which is then not the
+    first, and passes TERM on to it. (A shell passes nothing on, and 'CMD npm start' in a Dockerfile begins with one, 'CMD
+    ["npm", "start"]' does not.)`;
   await $({ changes: "the container ends" })`sudo kill -9 "$PID"`;
 }
 

@@ -2,8 +2,8 @@
 /**
  * 05 · pivot-root: a / without a way out
  *
- * **You know this:** '-v "$PWD/data:/data"' shows a container one directory of yours, and '..' does not
- * lead from there to the rest. With '--read-only' it cannot even change its own files.
+ * **You know this:** '-v "$PWD/data:/data"' shows a container one directory of yours, and '..' does
+ * not lead from there to the rest. With '--read-only' a container cannot even change its own files.
  *
  * After chroot the old / is still mounted, and so chapter 1 could walk out. pivot_root(2) changes
  * the mounts themselves: another one becomes the / of the whole mount namespace, and the old one can
@@ -52,8 +52,8 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   const host = identity("/").replace(/.*:/, "");
   const [old, root] = pivoted("ls -di .. /").split("\n").map(inode);
   same("at first '..' was the old /", { "/ on the host": host, "'..' then": old });
-  say`Then there are two mounts, / and /proc, and no other. The last line is the walk of chapter 1:
-    'nsenter' makes 'new' the /, stays outside of it, and goes up. ('new' shows / once more, so it has a shell.) Here it is after chroot.`;
+  say`Then there are two mounts, / and /proc, and no other. The last line is the walk of chapter 1: 'nsenter' makes 'new' the /, stays outside of it,
+    and goes up. ('new' shows / once more, so it has a shell.) For comparison, the same after chroot:`;
   const control = await enter({ changes: "nothing, but this shell gets out of 'rootfs'" })`
     sudo unshare --mount chroot rootfs ${shell}
     mount -t proc proc /proc; mount --bind / new
@@ -99,9 +99,9 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   say`That was '--read-only --tmpfs /tmp'. Root in Docker may not mount, and so cannot undo it.`;
 
   await part`Mounts that travel`;
-  say`A new mount namespace begins with a copy of each mount. What is mounted later below the original does not appear in
-    a private copy. It does in a slave and in a shared one, and what is mounted in the latter comes back. Make 'volume'
-    a shared mount (--make-private parts it from others first), and try all three: a 'sleep' in each, and a link to its /proc, named 'private', 'slave' or 'shared'.`;
+  say`A new mount namespace begins with a copy of each mount. What is mounted later below the original does not appear in a private copy; in a slave
+    and in a shared one it does. What is mounted in a copy appears below the original only if that is shared. Make 'volume' a shared mount
+    (--make-private parts it from others first), and try all three: a 'sleep' in each, and a link to its /proc, named 'private', 'slave' or 'shared'.`;
   await $({
     changes: "'volume' becomes a mount, and shared",
     undo: "by 'umount', further down",
@@ -124,7 +124,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
     "arrived in": seen.stdout.trim().split("\n"),
   });
   same("only the shared one's came back", { "should be": "from-shared", "on the host": came });
-  say`With '-v' you choose: '/media:/media:rslave'. For a volume, Docker's default is private.`;
+  say`With '-v' you choose: '/media:/media:rslave' (r: with all mounts below it). For a volume, Docker's default is private.`;
   await beside(mine);
   await $({ changes: "all of them end" })`sudo kill -9 $PID $PIDS; sudo umount --recursive volume`;
 }

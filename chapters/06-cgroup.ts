@@ -5,8 +5,8 @@
  * **You know this:** 'docker run -m 64m --cpus 0.5 --pids-limit 100', 'docker stats', 'docker
  * pause', and a container that ended with exit code 137.
  *
- * Namespaces decide what a process sees. How much it takes is up to its control group, its cgroup:
- * the kernel counts what the processes in one use together, and limits it. A group is a directory.
+ * Namespaces decide what a process sees. How much it takes is limited by its control group, its
+ * cgroup: the kernel counts what the processes in one use together. A group is a directory.
  *
  *     /sys/fs/cgroup         the whole machine
  *     ├── system.slice       services, Docker's containers
@@ -35,9 +35,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     undoneBy: `sudo timeout 9 sh -c 'test ! -d $CG || echo 1 > $CG/cgroup.kill; while test -d $CG; do find $CG -type d -delete; sleep .1; done' 2> /dev/null`,
   })`test -e /sys/fs/cgroup/cgroup.controllers && sudo mkdir $CG $BOX; ls -x $BOX`;
   await $({ changes: "none", nothrow: true })`echo 64M | sudo tee $BOX/memory.max`;
-  say`Even root is refused: that file is not there, and nobody but the kernel makes files here. A
-    limit is the work of a **controller** (cpu, memory, pids or another), and a group has only those
-    that its parent hands down. At the top that is often done; NEW is what is missing there.`;
+  say`Even root is refused: that file is not there, and nobody but the kernel makes files here. A limit is the work of a **controller** (cpu, memory,
+    pids or another), and a group has only those that its parent hands down. The topmost group often hands them down already; those that it does not
+    will be in NEW.`;
   await $`NEW=$(for c in cpu memory pids; do grep -qw $c /sys/fs/cgroup/cgroup.subtree_control || echo -n "+$c "; done); echo $NEW`;
   await $({
     ...{ changes: "the topmost groups get the controllers in NEW, if any", undo: "at the end" },
@@ -64,18 +64,19 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const small = await ours`sudo bash into $BOX bash -c 'printf -v x %10000000s' && ${oom}`;
   const big = await ours`sudo bash into $BOX bash -c 'printf -v x %90000000s' || echo $? $(${oom})`;
   differ("90 MB were too much, and the kill was counted", { "10 MB": small, "90 MB": big });
-  say`137 is 128 and the number of the signal, KILL. So every KILL looks like that, the one of
-    'docker kill', too, and that of 'docker stop' after ten seconds. But who sent it? Count again.`;
+  say`137 is 128 + 9, and 9 is the number of the signal KILL. So every KILL looks like that, the one of 'docker kill', too, and that of 'docker stop'
+    after ten seconds. But who sent it? Count again.`;
   const sent = await ours`sudo bash into $BOX bash -c 'kill -KILL $$' || echo $? $(${oom})`;
   same("a KILL from elsewhere gives the same code, and the counter stays", { "90 MB": big, sent });
-  say`So if 'oom_kill' in the group's 'memory.events' goes up, the kernel has sent it, for there was no more memory (OOM, out of memory): Docker
-    says 'OOMKilled'. Whose limit was it? 'oom', in that file, goes up in the group whose own limit was reached: this one, or one above. If it goes up
-    nowhere, the machine was full. (When a container ends, Docker removes its group. 'oom_kill' in /proc/vmstat stays, and counts all such kills on
-    the machine: compare it before and after.)`;
+  say`So if 'oom_kill' in the group's 'memory.events' goes up, the kernel has sent it, for there was no more memory (OOM, out of memory): Docker says
+    'OOMKilled'. Whose limit was it? 'oom', in that file, goes up in the group whose own limit was reached: this one, or one above. If it goes up
+    nowhere, the machine was full. (The group of a container of Docker's is below /sys/fs/cgroup, where /proc/PID/cgroup says, and is removed when it
+    ends. 'oom_kill' in /proc/vmstat stays, and counts all such kills on the machine: compare it before and after.)`;
 
   await part`Processor time, and how many processes`;
-  say`A loop for two seconds, without a limit, then with 5 of every 100 milliseconds. 'usage_usec' is all the time
-    so far, in millionths of a second; 'nr_throttled' counts the periods in which the group had to wait.`;
+  say`A loop for two seconds, without a limit, then with 5 of every 100 milliseconds. 'usage_usec' is all the time so far, in millionths of a second:
+    it grows by 2000000, then by about a twentieth of that. 'nr_throttled' counts the periods in which the group had to wait. (The README's numbers
+    are from User Mode Linux, a kernel that runs as a process, and counts time wrong.)`;
   const spin = `sudo bash into $BOX timeout 2 bash -c 'while :; do :; done' || grep -E "usage|nr_throttled" $BOX/cpu.stat`;
   const first = await ours`${spin}`;
   await ours`echo 5000 100000 | sudo tee $BOX/cpu.max`;
@@ -84,9 +85,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     ({ stdout }) => /nr_throttled \d+/.exec(stdout)?.[0],
   );
   differ("with the limit it is made to wait", { "without one": freely, "with one": limited });
-  say`So if 'nr_throttled' in 'cpu.stat' grows, the limit is what makes it slow. ('usage_usec' is what it got:
-    2000000 at first, and about a twentieth of that with the limit. The README's numbers are from a kernel that runs
-    as a process, and counts wrong.)`;
+  say`So if 'nr_throttled' in 'cpu.stat' grows, the limit is what makes it slow.`;
   say`'timeout' starts a second process. Where only one is allowed it cannot; neither could a fork bomb.`;
   const free = await ours`sudo bash into $BOX timeout 9 true && cat $BOX/pids.events`;
   await ours`echo 1 | sudo tee $BOX/pids.max`;
@@ -122,9 +121,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("inside, it is the topmost", { outside, inside: inside("cat /proc/self/cgroup") });
   const host = await $`grep MemTotal /proc/meminfo`;
   same("its meminfo is the machine's", { host, inside: inside("grep MemTotal /proc/meminfo") });
-  say`So a program that plans by 'free' takes too much, and is killed. It must read 'memory.max', as
-    Java does. (Root inside cannot raise it: in Docker it is read-only, and with 'nsdelegate', which
-    systemd sets, the kernel refuses it.)`;
+  say`So a program that plans by 'free' takes too much, and is killed. It must read 'memory.max', as Java does. (Root inside cannot raise it: in
+    Docker it is read-only, and with the mount option 'nsdelegate', which systemd sets, the kernel refuses it.)`;
   await beside(container, "mount -t cgroup2 cgroup2 /sys/fs/cgroup; cd /proc/1");
   await ours`sudo rmdir $BOX $CG; echo $NEW | tr + - | sudo tee /sys/fs/cgroup/cgroup.subtree_control || echo "Others use them now."`;
 }

@@ -5,8 +5,8 @@
  * **You know this:** with 'docker run -p 8080:80' a web server in a container answers at port 8080
  * of your machine, and the containers of one 'docker network' reach each other.
  *
- * A new network namespace is connected to nothing. What Docker adds is a cable, a switch, a route,
- * and rules that rewrite addresses. Here you do. Your own network stays as it is: four namespaces
+ * A new network namespace is connected to nothing. What Docker adds is a cable, a switch, a route, and
+ * rules that rewrite addresses. Here you add them. Your own network stays as it is: four namespaces
  * play a machine, the Internet, and two containers.
  *
  *     ┌─ internet ──┐ ┌─ machine ────────────────┐ ┌─ web ────┐
@@ -81,7 +81,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("which makes 'machine' the sender", { "seen before": seen(on, 1), after: seen(nat, 1) });
 
   await part`A door`;
-  say`Now a web server in 'web', a line of Perl: whoever connects is told their own address.`;
+  say`Now a server in 'web', a line of Perl: whoever connects is told their own address.`;
   await $`echo 'use IO::Socket; $s = IO::Socket::INET->new(Listen => 9, LocalPort => 80); while ($c = $s->accept) { print $c $c->peerhost; close $c }' > web.pl`;
   await run`SERVER=$(sudo bash -c 'setsid nsenter --net=web perl -l web.pl &> web.log & echo $!')`;
   say`'bash' connects to what it opens below /dev/tcp. From outside only 'machine' is in reach, and nobody listens. A rule stands at a **hook**, a place
@@ -107,8 +107,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("and the other one for 'machine'", { before: said(visit, 1), after: said(visit, 2) });
   differ("the server sees who comes", { outside: said(far, 2), machine: said(visit, 2) });
   say`Where Docker runs, 'sudo iptables -t nat -S' shows its MASQUERADE and DNAT. Rules do not help 127.0.0.1, for what comes from there may not leave
-    'lo' (without 'route_localnet'). So there a process listens, 'docker-proxy': if 127.0.0.1 alone does not answer, that is what is missing. (To publish a
-    port for your own machine alone: '-p 127.0.0.1:8080:80'.)`;
+    'lo' (unless the setting 'route_localnet' is on). So there a process listens, 'docker-proxy': if 127.0.0.1 alone does not answer, that is what is
+    missing. (To publish a port for your own machine alone: '-p 127.0.0.1:8080:80'.)`;
 
   await part`Names: three files of Docker's`;
   say`In 'db' nobody answered at 127.0.0.1. Nor would anybody at 127.0.0.53, the name server in many an /etc/resolv.conf. So

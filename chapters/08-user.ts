@@ -5,9 +5,10 @@
  * **You know this:** rootless Podman needs no 'sudo', and yet 'id' in its containers says root. In
  * Kubernetes, 'hostUsers: false' makes such a root.
  *
- * So far root inside was root outside. A user namespace numbers users anew, and a map says who they
- * are outside. Its root has every right of root's, but only over what belongs to it: not your machine.
- * In the figure its number out there belongs to nobody, as in Kubernetes; in rootless Podman it is yours.
+ * So far root inside was root outside. In a user namespace users have other numbers, and a map says
+ * who they are outside. Its root has every right of root's, but only over what belongs to it: not your
+ * machine. In the figure its number out there belongs to nobody, as in Kubernetes; in rootless Podman
+ * it is yours.
  *
  *      in the container             on the host
  *     ┌─────────────────┐      ┌────────────────────┐
@@ -32,7 +33,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`Root's power is made of rights, the **capabilities**. In 'CapEff' each of them is a bit.`;
   const may = "grep CapEff /proc/self/status";
   await $({ changes: "nothing, it only looks" })`sudo ${may}`;
-  say`Now a user namespace. Anyone may make one: there is no 'sudo' in this line.`;
+  say`Now a user namespace. On most machines anyone may make one: there is no 'sudo' in this line. (Ubuntu's AppArmor may forbid what follows: see "When it says no" in README.md.)`;
   const nobody = await enter`
     unshare --user bash
     id
@@ -47,11 +48,10 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("inside, it has another owner", { inside: nobody("stat -c %u mine"), outside: owner });
 
   await part`A map, by hand`;
-  say`The map is a file in /proc/PID. It can be written only once, here by whoever made the namespace: first number
-    inside, first one outside, how many. Without root you may map only yourself; and your group only after 'setgroups'
-    is denied, because a file may be open to all but one group, and whoever left that group could open it. Start a process
-    ('read' waits for its number), map it, and join it. (With --preserve-credentials 'nsenter' sets no users and groups,
-    which it may not here.)`;
+  say`The map is a file in /proc/PID. It can be written only once, here by whoever made the namespace: first number inside, first one outside, how
+    many. Without root you may map only yourself; and your group only after 'setgroups' is denied, because a file may be open to all but one group,
+    and whoever left that group could open it. Start a process ('read' waits for its number), map it, and join it. (With --preserve-credentials
+    'nsenter' sets no users and groups, which it may not here.)`;
   const sleeps = "read -r PID < <(unshare --user bash -c 'echo $$; exec sleep 1d &> /dev/null')";
   await $`${sleeps}`;
   await $`echo deny > /proc/$PID/setgroups; echo "0 $(id -g) 1" > /proc/$PID/gid_map`;
@@ -89,14 +89,13 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   `;
   const yours = await $`stat -c %u rootfs/by-root`;
   same("what root makes in there is yours", { you, "its owner": yours });
-  say`That is rootless Podman, almost. It says "Invalid argument", too, of an image whose files have numbers that the map lacks. And outside you
-    are not root: there is no port below 1024 (see the setting), no 'ping' for groups that are not in 'ping_group_range', no overlay before Linux
-    5.11. On Ubuntu AppArmor may forbid all mounts (kernel.apparmor_restrict_unprivileged_userns).`;
+  say`That is rootless Podman, almost. It says "Invalid argument", too, of an image whose files have numbers that the map lacks. And outside you are
+    not root: there is no port below 1024 (the setting is below), no 'ping' for groups that are not in 'ping_group_range', no overlay before Linux 5.11.`;
   await $`cat /proc/sys/net/ipv4/ip_unprivileged_port_start`;
 
   await part`Root who is somebody else`;
-  say`So root gives users more numbers, as a rule 65536 each, in '/etc/subuid'. 'newuidmap', which may do that, writes a
-    map of them; 'unshare --map-auto' calls it. Here, 'sudo' writes one, and 'nsenter' becomes user 0 of it.`;
+  say`So root gives users more numbers, as a rule 65536 each, in '/etc/subuid'. 'newuidmap', which is marked to run as root, writes a map of them;
+    'unshare --map-auto' calls it. Here, 'sudo' writes one, and 'nsenter' becomes user 0 of it.`;
   await $`${sleeps}`;
   const maps = { changes: "root in there is 100000 outside", undo: "by 'kill', at the end" };
   await $(maps)`echo 0 100000 65536 | sudo tee /proc/$PID/{uid,gid}_map`;

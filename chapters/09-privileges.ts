@@ -34,8 +34,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   const has = (text: string, name: string) => new RegExp(`${name}:\\s*(\\w+)`).exec(text)?.[1];
 
   await part`Root is root`;
-  say`Root in chapter 2's container opens two settings for writing (0: it may; nothing is written), reads 'timer_list', and starts
-    a container of its own. 'swappiness' and 'timer_list' are the machine's. (With --rootless they are out of reach, unless root starts it.)`;
+  say`Root in chapter 2's container opens two settings for writing (0: it may; nothing is written), reads 'timer_list', and starts a container of its
+    own. 'swappiness' and 'timer_list' are about the whole machine. (With --rootless they are out of reach, unless root starts it.)`;
   const naive = await own`
     ${unshare} bash
     id -u
@@ -50,9 +50,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   same("root in there may do what root may out here", { outside, inside: naive(setting) });
 
   await part`Capabilities`;
-  say`Each bit in a set of these ('Cap' and three letters) is a **capability**, one right of root's. Effective ones count; permitted ones (Prm) can be
-    made effective. When a program is started, these two are worked out anew: if root starts it, from Bnd, the bounding set, which only shrinks
-    (and is full in a new user namespace); if another user does, from the ambient ones and what its file is marked for. So cut Bnd to Docker's.`;
+  say`In /proc/PID/status each line 'Cap' and three letters is a set, and each bit of it a **capability**, one right of root's. Effective ones count;
+    permitted ones (Prm) can be made effective. When a program is started, these two are worked out anew: if root starts it, from Bnd, the bounding set, which
+    only shrinks (and is full in a new user namespace); if another user does, from the ambient ones and what its file is marked for. So cut Bnd to Docker's.`;
   await $`CAPS=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap`;
   const tied = await own`
     ${unshare} setpriv --bounding-set=$CAPS --inh-caps=-all bash
@@ -69,7 +69,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   differ("it cannot change its host name any more", { all: naive(rename), tied: tied(rename) });
   const then = has(tied("unshare --user --keep-caps grep Cap /proc/self/status"), "CapEff");
   differ("in a user namespace of its own it has others", { before: left, then });
-  say`To mount takes CAP_SYS_ADMIN, which is not among the fourteen. In a user namespace of its own this shell has that again, but only over what belongs
+  say`Mounting takes CAP_SYS_ADMIN, which is not among the fourteen. In a user namespace of its own this shell has that again, but only over what belongs
     there (--keep-caps: also when 'grep' is started). And 'swappiness' is a file of root's, open as before: capabilities alone do not tie root's hands.`;
 
   await part`System calls, and programs that make you root`;
@@ -98,9 +98,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
 
   await part`Covered paths`;
   await rootfs("rootfs", "bash", ..."cat grep ls mount nsenter stat tr umount unshare".split(" "));
-  say`Now chapter 5's container with all these locks (but no_new_privs, which Docker sets only if told to). Its mounts are made from outside. Settings
-    become read-only; files that tell too much are covered by 'null', directories by an empty tmpfs. ('--wd=/': pivot_root takes along who stands in /.) Your
-    shell in there has no filter, and still it can start no container: the kernel gives no new /proc to those who see only a covered one.`;
+  say`Now chapter 5's container with all these locks (but no_new_privs, which Docker sets only if told to). Its mounts are made from outside. Settings become
+    read-only; files that tell too much are covered by 'null', directories by an empty tmpfs. ('--wd=/': pivot_root takes along a process whose working directory
+    is the old /.) Your shell in there has no filter, and still it can start no container: the kernel gives no new /proc to those who see only a covered one.`;
   await $`echo 'set -e; cd "\${0%/*}"; mkdir -p upper work merged rootfs/sys rootfs/dev; touch rootfs/dev/null; mount -t overlay overlay -o lowerdir=rootfs,upperdir=upper,workdir=work merged; cd merged; mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount --bind /dev/null dev/null' > mounts`;
   await $`echo 'for P in bus fs irq sys sysrq-trigger; do test ! -e proc/$P || { mount --bind proc/$P proc/$P; mount -o remount,bind,ro proc/$P; echo $P; }; done' >> mounts`;
   await $`echo 'for P in proc/{kcore,keys,latency_stats,sched_debug,timer_list}; do test ! -e $P || { mount --bind dev/null $P; echo $P; }; done; for P in proc/{acpi,asound,scsi} sys/{firmware,devices/virtual/powercap}; do test ! -d $P || { mount -t tmpfs -o ro tmpfs $P; echo $P; }; done; pivot_root . .; hash -r; umount -l .' >> mounts`;

@@ -36,13 +36,12 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await rootfs("base", "bash", "cat", "grep", "ls", "nsenter", "stat", "tr");
   await $`mkdir upper work merged; echo hunter2 > base/password`;
   await $`echo "greetings from base" > base/greeting`;
-  say`For the second, mount an overlay on that, as in chapter 4, and change a few things. 'upper' then has the changes.
-    Each RUN in a Dockerfile does the same.`;
+  say`For the second, mount an overlay on that, as in chapter 4, and change a few things. 'upper' then has the changes. Each RUN in a Dockerfile does the same.`;
   await ours`sudo mount -t overlay overlay -o lowerdir=base,upperdir=upper,workdir=work merged`;
   await $`rm merged/password; echo "greetings from app" > merged/greeting`;
   await ours`sudo umount merged; ls -l upper`;
-  say`A deleted file is a whiteout, a device. In an image it is an empty file, with '.wh.' before its name, which
-    everyone can make. (For an emptied directory there is '.wh..wh..opq'.)`;
+  say`A deleted file is a whiteout, a device. In an image it is an empty file, with '.wh.' before its name, which everyone can make. (For a directory
+    that was removed and made again there is '.wh..wh..opq' in it.)`;
   await $`find upper -type c -printf '%h/.wh.%f\n' | xargs touch; find upper -type c -delete; ls -A upper`;
 
   await part`Same files, same name`;
@@ -83,8 +82,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $`timeout 20 bash -c 'until [ -s port ]; do sleep .1; done'; AT=127.0.0.1:$(cat port); BOX=http://$AT/v2/box`;
 
   await part`Pull`;
-  say`'docker pull' asks for the manifest (or first for an index, with one for each processor), then for what it lists, and checks
-    each file by its name. (If you have Docker: at the chapter's next question, look around, and try 'docker run --rm $AT/box:1'.)`;
+  say`'docker pull' asks for the manifest (or first for an index, with one for each processor), then for what it lists, and checks each file by its
+    name. (If you have Docker, try 'docker run --rm $AT/box:1': where you paste, or in the shell at the chapter's next question.)`;
   const pulled = await $`curl -sS $BOX/manifests/1 > pulled.json; bash digest pulled.json`;
   same("the manifest is the one you made", { made: await $`bash digest manifest.json`, pulled });
   await $`NAMES=$(grep -o 'sha256:[0-9a-f]*' pulled.json | tr '\n' ' '); for NAME in $NAMES; do curl -sS $BOX/blobs/$NAME -o pulled/$NAME; done`;
@@ -93,15 +92,16 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const tar =
     await $`LAYER=$(bash digest app.tar.gz); gzip -dc pulled/$LAYER > tar; bash digest tar`;
   same("the config names what is in the layer", { "last of diff_ids": id, unpacked: tar });
-  say`Now change a byte in the registry, of a time stamp: 'gzip' would still unpack the same files. But a pull refuses it, for its name is not its checksum. (A tag names no checksum: there you believe the registry.)`;
+  say`Now change a byte in the registry, of a time stamp: 'gzip' would still unpack the same files. But its name is not its checksum any more, so a
+    pull would refuse it. (A tag names no checksum: there you believe the registry.)`;
   await $`printf X | dd of=$BLOBS/$LAYER bs=1 seek=4 conv=notrunc status=none`;
   const came =
     await $`curl -s $BOX/blobs/$LAYER > came; bash digest came; cp app.tar.gz $BLOBS/$LAYER`;
   differ("what came is something else", { "asked for": await $`echo $LAYER`, came });
 
   await part`Unpack, mount, start`;
-  say`Each layer goes to a directory, in order, and what begins with '.wh.' becomes a whiteout again.
-    (That hides the password, and makes nothing smaller: the first layer still has it, and is pulled whole.)`;
+  say`Each layer goes to a directory, in order, and what begins with '.wh.' becomes a whiteout again. (That hides the password, and makes nothing
+    smaller: the first layer still has it, and is pulled whole. So a last layer that deletes a gigabyte saves nobody a byte.)`;
   await ours`N=0; for NAME in $(printf "%s\n" $NAMES | tail -n +2); do mkdir $((++N)); sudo tar -xzf pulled/$NAME -C $N; done; ls -A 2`;
   await ours`for FILE in $(cd 2; find . -name '.wh.*' | sed 's/\.wh\.//'); do sudo mknod 2/$FILE c 0 0; done; sudo find 2 -name '.wh.*' -delete`;
   await ours`mkdir up scratch root; sudo mount -t overlay overlay -o lowerdir=2:1,upperdir=up,workdir=scratch root`;
@@ -115,8 +115,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   differ("and not what that deleted", { 1: await $`cat 1/password`, seen: seen("cat /password") });
 
   await part`Push`;
-  say`An ENV in a Dockerfile makes no layer, only another config: most of the image is there already. So ask what is
-    (HEAD), and send the rest: POST asks where to, PUT sends it, and the manifest comes last.`;
+  say`An ENV in a Dockerfile makes no layer, only another config: most of the image is there already. So ask for each whether it is there (HEAD), and
+    send the rest: POST asks where to, PUT sends it, and the manifest comes last.`;
   await $`sed 's/"config":{/&"Env":["LANG=C"],/' config.json > config2.json; bash manifest config2.json > manifest2.json`;
   await $`ALL="blobs/$(bash digest base.tar.gz) blobs/$LAYER blobs/$(bash digest config2.json) manifests/2"`;
   const ask = () => $`for IT in $ALL; do curl -sIo headers -w '%{http_code} ' $BOX/$IT; done; echo`;

@@ -36,7 +36,8 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   const rights = "grep -E 'CapEff|Seccomp:' /proc/self/status";
 
   await part`What is still missing`;
-  say`Two layers, as in chapter 10. Start what that ended with, and look at its rights.`;
+  say`Two layers, as in chapter 10, for later. First a container by hand, of one of them alone: look at its
+    rights.`;
   await rootfs("base", ..."bash cat grep ls nsenter sleep stat tr".split(" "));
   await $`mkdir app; echo "greetings from app" > app/greeting`;
   const naive = await enter({ changes: "a root shell in new namespaces, with 'base' as its /" })`
@@ -64,8 +65,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     known() { [[ \${1-/} != */* && -f $1.by-hand ]] || fail "there is no container \${1-}"; }
     runs() { PID=$(cat "$1/pid" 2> /dev/null) && grep -qs "/$1/hostname " "/proc/$PID/mountinfo"; }
     END`;
-  say`'run' makes what needs the machine's root, first of all a trap: whatever fails, 'rm' undoes. Then another
-    process starts the container, and writes to 'ready' why it cannot. That closes as the program starts.`;
+  say`'run' makes what needs the machine's root, first of all a trap: whatever fails, 'rm' undoes. Then
+    another process starts the container, and writes to 'ready' why it cannot. 'ready' closes as the program
+    starts.`;
   await $`cat >> by-hand <<'END'
     run() {
       MEMORY=64m PORT='' POD='' GROUP='' ADDRESS=''; while [ $# -gt 2 ]; do
@@ -159,14 +161,15 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
       [ ! "$GROUP" ] || echo 0 > "$GROUP/cgroup.procs"; exec unshare --cgroup ../../by-hand last "$@"
     }
     END`;
-  say`After pivot_root your machine's tools are gone. So the last steps are those of one program, which is loaded
-    before: 'perl'. It writes down the filter; changes its / (or, for 'by-hand exec', joins the container); has the
-    kernel load the filter; gives up capabilities; and becomes your program. First pivot_root, because the filter
-    refuses it. Then the filter, because to load one takes a capability: it is a list of what Docker's refuses, by
-    number (for x86-64, and for arm64), and all that is newer than it. (The three instructions of a number: if it is at
-    least FROM, and not above TO, answer "Operation not permitted". Besides: 434 is pidfd_open, and 436 close_range.)
-    Then the capabilities, which are cut to the bounding set as the program is started. (With --perl none is started, so
-    'capset' cuts them.) Whoever joins does the same.`;
+  say`After pivot_root your machine's tools are gone. So the last steps are those of one program, which is
+    loaded before: 'perl'. It writes down the filter; changes its / (or, for 'by-hand exec', joins the
+    container); has the kernel load the filter; gives up capabilities; and becomes your program. First
+    pivot_root, because the filter refuses it. Then the filter, because loading one takes a capability. It
+    lists what Docker's refuses, by number (for x86-64, and for arm64), and refuses whatever call is newer.
+    (The three instructions of a number: if it is at least FROM, and not above TO, answer "Operation not
+    permitted". Besides: 434 is pidfd_open, and 436 close_range.) Then the capabilities, which are cut to
+    the bounding set as the program is started. (With --perl none is started: that is what 'capset' is for.)
+    Whoever joins does the same.`;
   await $`cat >> by-hand <<'END'
     last() {
       cd "$NAME/merged"; become . "$@"
@@ -232,7 +235,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   await $`chmod +x by-hand; ./by-hand`;
 
   await part`Run`;
-  say`A web server in three lines of Perl, and a program that sleeps. First find a port that is free.`;
+  say`A server in three lines of Perl, and a program that sleeps. First find a port that is free.`;
   await $`PORT=$(perl -MIO::Socket -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'); echo $PORT`;
   await $`cat > serve <<'END'
     $| = 1; $SIG{TERM} = sub { print "was asked to end\n"; exit };
@@ -296,14 +299,16 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
     ["system calls", "out here", "in yours", "in Docker's"],
     ["refused", often(free.stdout), often(tied.stdout), String(theirs.length)],
   );
-  say`Now the table. Where all cgroups are of version 2, all rows are equal; elsewhere there are no limits. With
-    --rootless three rows differ: that one, the user ids, and /dev, because only the machine's root may make devices, so
-    the machine's own are mounted. (Its own session: who leads one, by setsid, gets no Ctrl-C from another's terminal.)`;
+  say`Now the table. Where all cgroups are of version 2, all rows are equal; elsewhere there are no limits.
+    With --rootless three rows differ: that one, the user ids, and /dev, because only the machine's root may
+    make devices, so the machine's own are mounted. ("Its own session": that was setsid, so no Ctrl-C from
+    your terminal reaches it.)`;
   await beside(mine);
-  say`**What still differs:** a test of this chapter runs one program in Docker's container and in this one. It reads two
-    thousand facts, such as modes, mounts in their order, and the kernel's settings, and tries every system call. Besides
-    names and addresses it finds two: Docker's / is a slave of your machine's ('master:' in mountinfo), and its
-    overlay was mounted once before (yours has 'uuid=on').`;
+  say`**What still differs:** a test of this chapter runs one program in Docker's container and in this one.
+    It reads two thousand facts, such as modes, mounts in their order, and the kernel's settings, and tries
+    every system call. Besides names and addresses it finds two: Docker's / is a slave of your machine's
+    (chapter 5), and the overlay of Docker's, which was mounted before, lacks the option 'uuid=on'.
+    (AppArmor and SELinux, which that machine does not have, would add theirs.)`;
 
   await part`Logs, stop, rm`;
   say`'docker stop' sends TERM, and KILL after ten seconds; here after two. Process 1 gets no TERM that it does not
