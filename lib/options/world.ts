@@ -144,20 +144,22 @@ export function openWorld(directory: string, memory: string, asRoot: string) {
       asRoot,
     ).map(key);
     found.forEach((each) => known.set(each.identity, key(each)));
-    // Parents come first.
-    for (const each of found)
-      if (kin.has(each.parent) || each.places.some((place) => place.includes(name)))
-        kin.add(each.pid);
+    grow(
+      kin,
+      found,
+      ({ parent, places }, those) =>
+        those.has(parent) || places.some((place) => place.includes(name)),
+    );
     // What has ended meanwhile has none of these.
     const alive = found.filter(({ root, numbers }) => root && numbers.length > 0);
-    const settled = new Set<number>();
-    for (const each of alive)
-      if (
+    const settled = grow(
+      new Set(),
+      alive,
+      (each, those) =>
         (!news.includes(each) || again.includes(key(each))) &&
         // Whose parent is on its way is so, too: nobody is seen without what is above.
-        (settled.has(each.parent) || !found.some(({ pid }) => pid === each.parent))
-      )
-        settled.add(each.pid);
+        (those.has(each.parent) || !found.some(({ pid }) => pid === each.parent)),
+    );
     const theirs = alive.filter(({ pid }) => kin.has(pid));
     const processes = theirs.filter(({ pid }) => settled.has(pid));
     return { processes, isSettled: processes.length === theirs.length };
@@ -189,6 +191,19 @@ export function openWorld(directory: string, memory: string, asRoot: string) {
         .join("\n");
     },
   };
+}
+
+/** Adds to a set of pids as long as one more belongs there, by those that are in it. */
+function grow(
+  those: Set<number>,
+  all: Process[],
+  belongs: (one: Process, those: Set<number>) => boolean,
+) {
+  for (let before = -1; before < those.size;) {
+    before = those.size;
+    for (const each of all) if (belongs(each, those)) those.add(each.pid);
+  }
+  return those;
 }
 
 function askDirectly(pids: number[]): Map<number, Raw> {

@@ -477,7 +477,9 @@ const ways: Way[] = [
     name: "is stopped by Ctrl-C again and again",
     ends: mode === "sudo" ? [130, 129] : [130],
     points: attended((terminal) => {
-      const again = setInterval(() => terminal.write(keys.ctrlC), 7);
+      const press = () => terminal.write(keys.ctrlC);
+      press();
+      const again = setInterval(press, 7);
       // sudo 1.9.13 waits forever, if Ctrl-C ends its monitor as that starts.
       // Whoever sits there closes the terminal.
       const patience = setTimeout(() => {
