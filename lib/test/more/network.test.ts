@@ -5,10 +5,11 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { read } from "../../kernel.ts";
 import { findProgram } from "../../shell.ts";
 import {
   chapter,
@@ -206,7 +207,7 @@ describe(
             !succeeds("docker", "--host", `unix://${socket}`, "version");
             tries++
           ) {
-            assert.ok(tries < 120 && daemon.exitCode === null, readFileSync(log!, "utf8"));
+            assert.ok(tries < 120 && daemon.exitCode === null, read(log!));
             await sleep(500);
           }
           mkdirSync(join(directory, "root"));
