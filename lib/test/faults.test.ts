@@ -288,7 +288,7 @@ function unattended(act: (child: ChildProcess) => unknown, goesOn = false): Way[
 }
 
 /** Ends a chapter at each of its lines, at a terminal where nothing is asked. */
-function attended(act: (terminal: IPty) => void): Way["points"] {
+function attended(act: (terminal: IPty, step: Step) => void): Way["points"] {
   return (contents) =>
     contents.steps.map((step) => ({
       ...{ name: step.name, mayEnd: mayEnd(step) },
@@ -306,7 +306,7 @@ function attended(act: (terminal: IPty) => void): Way["points"] {
             if (isOver || !isDue || !step.shown.test(printed())) return;
             isDue = false;
             first?.();
-            act(terminal);
+            act(terminal, step);
           }
           terminal.onData((text) => {
             raw += text;
@@ -476,9 +476,10 @@ const ways: Way[] = [
   {
     name: "is stopped by Ctrl-C again and again",
     ends: mode === "sudo" ? [130, 129] : [130],
-    points: attended((terminal) => {
+    points: attended((terminal, { typed }) => {
       const press = () => terminal.write(keys.ctrlC);
-      press();
+      // At once in a shell: 'exit' would not wait.
+      if (typed) press();
       const again = setInterval(press, 7);
       // sudo 1.9.13 waits forever, if Ctrl-C ends its monitor as that starts.
       // Whoever sits there closes the terminal.
