@@ -30,7 +30,7 @@ await chapter(import.meta.url, tell);
 async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }: Verbs) {
   await part`A normal process`;
   say`An unconfined process sees all processes, all network interfaces and, as far as permissions go, all files. 'ps -ax' lists every process; 'ls
-    -lisa' every file of a directory, hidden ones too (-a), with size on disk (-s) and inode number (-i): by that its file system knows a file.`;
+    -lisa' every file of a directory, hidden ones too (-a), with size on disk (-s) and inode number (-i), by which its file system knows it.`;
   await $`ps -ax`;
   await $`ls -lisa /`;
   await $`ip address show`;

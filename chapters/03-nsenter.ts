@@ -112,9 +112,9 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     would do nothing: process 1 gets only those signals that it has a handler for, and 'sleep' has
     none. The exception is KILL, '-9', when it comes from outside.`;
   say`So 'docker stop' can take ten seconds: it sends TERM, waits that long, then sends KILL. To end at once, process 1 must
-    handle TERM, or pass it on, as 'docker run --init' does: a small process 1 starts your program, which is then not the
-    first, and passes TERM on to it. (A shell passes nothing on, and 'CMD npm start' in a Dockerfile begins with one, 'CMD
-    ["npm", "start"]' does not.)`;
+    handle TERM, or pass it on, as 'docker run --init' does: a small process 1 starts your program, and passes TERM on to it.
+    That ends it, for now it is not process 1. (A shell passes nothing on, and 'CMD npm start' in a Dockerfile begins with
+    one, 'CMD ["npm", "start"]' does not.)`;
   await $({ changes: "the container ends" })`sudo kill -9 "$PID"`;
 }
 

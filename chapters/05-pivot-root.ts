@@ -100,7 +100,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
 
   await part`Mounts that travel`;
   say`A new mount namespace begins with a copy of each mount. What is mounted later below the original does not appear in a private copy; in a slave
-    and in a shared one it does. What is mounted in a copy appears below the original only if that is shared. Make 'volume' a shared mount
+    and in a shared one it does. What is mounted in a copy appears below the original only if the copy is shared. Make 'volume' a shared mount
     (--make-private parts it from others first), and try all three: a 'sleep' in each, and a link to its /proc, named 'private', 'slave' or 'shared'.`;
   await $({
     changes: "'volume' becomes a mount, and shared",

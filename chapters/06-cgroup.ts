@@ -36,7 +36,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   })`test -e /sys/fs/cgroup/cgroup.controllers && sudo mkdir $CG $BOX; ls -x $BOX`;
   await $({ changes: "none", nothrow: true })`echo 64M | sudo tee $BOX/memory.max`;
   say`Even root is refused: that file is not there, and nobody but the kernel makes files here. A limit is the work of a **controller** (cpu, memory,
-    pids or another), and a group has only those that its parent hands down. The topmost group often hands them down already; those that it does not
+    pids or another), and a group has only those that its parent hands down. The topmost group often hands them down already; those that are missing
     will be in NEW.`;
   await $`NEW=$(for c in cpu memory pids; do grep -qw $c /sys/fs/cgroup/cgroup.subtree_control || echo -n "+$c "; done); echo $NEW`;
   await $({
@@ -70,7 +70,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   same("a KILL from elsewhere gives the same code, and the counter stays", { "90 MB": big, sent });
   say`So if 'oom_kill' in the group's 'memory.events' goes up, the kernel has sent it, for there was no more memory (OOM, out of memory): Docker says
     'OOMKilled'. Whose limit was it? 'oom', in that file, goes up in the group whose own limit was reached: this one, or one above. If it goes up
-    nowhere, the machine was full. (The group of a container of Docker's is below /sys/fs/cgroup, where /proc/PID/cgroup says, and is removed when it
+    nowhere, the machine was full. (Where below /sys/fs/cgroup a container's group is, /proc/PID/cgroup says. Docker removes it when the container
     ends. 'oom_kill' in /proc/vmstat stays, and counts all such kills on the machine: compare it before and after.)`;
 
   await part`Processor time, and how many processes`;

@@ -94,8 +94,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $`cat /proc/sys/net/ipv4/ip_unprivileged_port_start`;
 
   await part`Root who is somebody else`;
-  say`So root gives users more numbers, as a rule 65536 each, in '/etc/subuid'. 'newuidmap', which is marked to run as root, writes a map of them;
-    'unshare --map-auto' calls it. Here, 'sudo' writes one, and 'nsenter' becomes user 0 of it.`;
+  say`So root gives users more numbers, as a rule 65536 each, in '/etc/subuid'. 'newuidmap', which runs with rights that you lack, writes a map of
+    them; 'unshare --map-auto' calls it. Here, 'sudo' writes one, and 'nsenter' becomes user 0 of it.`;
   await $`${sleeps}`;
   const maps = { changes: "root in there is 100000 outside", undo: "by 'kill', at the end" };
   await $(maps)`echo 0 100000 65536 | sudo tee /proc/$PID/{uid,gid}_map`;

@@ -50,7 +50,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   same("root in there may do what root may out here", { outside, inside: naive(setting) });
 
   await part`Capabilities`;
-  say`In /proc/PID/status each line 'Cap' and three letters is a set, and each bit of it a **capability**, one right of root's. Effective ones count;
+  say`In /proc/PID/status each line that begins with 'Cap' is a set, and each bit of it a **capability**, one right of root's. Effective ones (Eff) count;
     permitted ones (Prm) can be made effective. When a program is started, these two are worked out anew: if root starts it, from Bnd, the bounding set, which
     only shrinks (and is full in a new user namespace); if another user does, from the ambient ones and what its file is marked for. So cut Bnd to Docker's.`;
   await $`CAPS=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap`;

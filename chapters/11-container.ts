@@ -224,8 +224,9 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
         known "$NAME"; ! runs "$NAME" || { kill -9 "$PID"; ended "$NAME"; } || :; [ ! -p "$NAME/ready" ] || : <> "$NAME/ready"
         for IT in starter door; do
           PID=$(cat "$NAME/$IT" 2> /dev/null) && [ "/proc/$PID/cwd" -ef . ] && kill -9 -- "-$PID" || :; done
-        find . -maxdepth 1 -lname "$NAME" -delete; timeout 9 sh -c "until { [ ! -d $TOP/by-hand.$NAME ] || rmdir $TOP/by-hand.$NAME; } &&
-          rm -rf --one-file-system $NAME; do sleep .1; done" 2> /dev/null || fail "$NAME is in use"; command rm "$NAME.by-hand"; done
+        timeout 9 sh -c "until [ ! -d $TOP/by-hand.$NAME ] || rmdir $TOP/by-hand.$NAME; do sleep .1; done" 2> /dev/null || fail "$NAME is in use"
+        find . -maxdepth 1 -lname "$NAME" -delete; command rm -rf --one-file-system "./$NAME" 2> /dev/null || { sleep 1 # who was killed may still write
+          command rm -rf --one-file-system "./$NAME"; }; command rm "./$NAME.by-hand"; done
       [ "$(all)" ] || { [ ! -e bridge ] || { umount bridge || :; command rm bridge; }
         [ ! -e controllers ] || { while read -r IT; do echo "$IT" > $TOP/cgroup.subtree_control || :; done < controllers
           command rm controllers; }; }
@@ -307,7 +308,7 @@ async function tell({ say, part, $, enter, same, differ, table, rootfs, shell, b
   say`**What still differs:** a test of this chapter runs one program in Docker's container and in this one.
     It reads two thousand facts, such as modes, mounts in their order, and the kernel's settings, and tries
     every system call. Besides names and addresses it finds two: Docker's / is a slave of your machine's
-    (chapter 5), and the overlay of Docker's, which was mounted before, lacks the option 'uuid=on'.
+    (chapter 5), and Docker's overlay, which had been mounted once before, lacks the option 'uuid=on'.
     (AppArmor and SELinux, which that machine does not have, would add theirs.)`;
 
   await part`Logs, stop, rm`;

@@ -186,6 +186,20 @@ describe("by-hand", { skip }, () => {
       server.close();
     }));
 
+  test("what 'rm' cannot remove stays known, and can be removed later", () =>
+    leavesNothing(async () => {
+      const name = start("app:base", "sleep", "1d");
+      sh(`mkdir ${name}/busy; mount -t tmpfs none ${name}/busy`);
+      const refused = byHand("rm", name);
+      assert.notEqual(refused.status, 0);
+      assert.match(refused.stderr, /busy/);
+      assert.match(says("ps"), new RegExp(`^${name} `));
+      sh(`umount ${name}/busy`);
+      assert.equal(byHand("rm", name).status, 0);
+      assert.equal(says("ps"), "");
+      assert.ok(!existsSync(join(home, name)));
+    }));
+
   const { BY_HAND_FAULTS } = process.env;
 
   /** The verbs, and the parts of `run` that processes of their own do; and how each may be struck. */
