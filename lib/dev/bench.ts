@@ -233,6 +233,7 @@ const groups = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].find((top) =>
  * interfaces, and 5 processes; and 3 cgroups.
  */
 async function clearing(how: (crowd: string, pids: string, made: string[]) => void) {
+  if (!groups) throw new Error("no cgroups of version 2");
   const crowd = mkdtempSync(join(directory, "crowd-"));
   const pids = run(
     bash(
@@ -241,7 +242,7 @@ async function clearing(how: (crowd: string, pids: string, made: string[]) => vo
       for n in {1..5}; do sleep 1d >&- 2>&- & echo $!; done`,
     ),
   );
-  const made = groups ? [1, 2, 3].map((number) => `${groups}/${basename(crowd)}.${number}`) : [];
+  const made = [1, 2, 3].map((number) => `${groups}/${basename(crowd)}.${number}`);
   const its = openShell(crowd, "root");
   for (const group of made) {
     await register(`rmdir ${group}`, its);
@@ -304,11 +305,6 @@ function pulls(): Row[] {
   registry.unref();
   process.on("exit", () => registry.kill());
   const processor = { x64: "amd64" }[process.arch as "x64"] ?? process.arch;
-  const tools: [name: string, pull: string, remove: string][] = [
-    ["docker", "docker pull", "docker rmi"],
-    ["podman", `${podman} pull --tls-verify=false`, `${podman} rmi`],
-    ["skopeo", "skopeo copy --src-tls-verify=false", "rm -rf copied"],
-  ];
   return [2, 20].flatMap((count) => {
     const image = `${at}/box:${count}`;
     const env = { AT: at, N: String(count), ARCH: processor, BOX: `http://${at}/v2/box` };
@@ -318,14 +314,23 @@ function pulls(): Row[] {
         env,
       );
     } catch (error) {
-      console.log(`Left out: pulling. ${(error as Error).message}`);
+      // After the whole of the script: what it said.
+      console.log(`Left out: pulling. ${(error as Error).message.split("\n").at(-1)}`);
       return [];
     }
-    return tools.flatMap(([name, pull, remove]): Row[] => {
-      const line = name === "skopeo" ? `${pull} docker://${image} dir:copied` : `${pull} ${image}`;
+    const tools: [name: string, pull: string, remove: string][] = [
+      ["docker", `docker pull ${image}`, `docker rmi ${image}`],
+      ["podman", `${podman} pull --tls-verify=false ${image}`, `${podman} rmi ${image}`],
+      [
+        "skopeo",
+        `skopeo copy --src-tls-verify=false docker://${image} dir:copied`,
+        "rm -rf copied",
+      ],
+    ];
+    return tools.flatMap(([name, line, remove]): Row[] => {
       const theirs = () => {
         const taken = time(bash(line));
-        run(bash(name === "skopeo" ? remove : `${remove} ${image}`));
+        run(bash(remove));
         return taken;
       };
       try {
