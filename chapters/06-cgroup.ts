@@ -34,7 +34,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     ...{ changes: "two groups of processes, with nobody in them", undo: "by 'rmdir', at the end" },
     undoneBy: `sudo timeout 9 sh -c 'test ! -d $CG || echo 1 > $CG/cgroup.kill; while test -d $CG; do find $CG -type d -delete; sleep .1; done' 2> /dev/null`,
   })`test -e /sys/fs/cgroup/cgroup.controllers && sudo mkdir $CG $BOX; ls -x $BOX`;
-  await $({ changes: "none", nothrow: true })`echo 64M | sudo tee $BOX/memory.max`;
+  await $({ changes: "nothing", nothrow: true })`echo 64M | sudo tee $BOX/memory.max`;
   say`Even root is refused: that file is not there, and nobody but the kernel makes files here. A limit is the work of a **controller** (cpu, memory,
     pids or another), and a group has only those that its parent hands down. The topmost group often hands them down already; those that are missing
     will be in NEW.`;
@@ -45,7 +45,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   })`echo $NEW | sudo tee /sys/fs/cgroup/cgroup.subtree_control && cat $CG/cgroup.controllers`;
   say`Your group has all three. Move a process into it, by its number, and try to hand a controller on to 'box'.`;
   await ours`sleep 1d &> /dev/null & PID=$!; echo $PID | sudo tee $CG/cgroup.procs`;
-  await $({ changes: "none", nothrow: true })`echo +memory | sudo tee $CG/cgroup.subtree_control`;
+  await $({ changes: "nothing", nothrow: true })`echo +memory | sudo tee $CG/cgroup.subtree_control`;
   say`Device or resource busy: a group that hands memory down may have no processes itself, or they
     would compete with the groups below. (The topmost is exempt.) So processes live in the leaves.`;
   await ours`echo $PID | sudo tee $BOX/cgroup.procs; cat /proc/$PID/cgroup`;

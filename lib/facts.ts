@@ -39,7 +39,7 @@ export function rowsOf(text: string, machine: Machine): Row[] {
   const list = (parts: (string | undefined)[], separator = " ") =>
     parts.length > 0 && parts.every(Boolean) ? parts.join(separator) : undefined;
   const field = (name: string) => all(new RegExp(`^${name}:.*?0*(\\w+)$`, "gm"))[0];
-  const limit = (name: string) => all(new RegExp(`^/sys/fs/cgroup/${name}.max:(\\S+)`, "gm"))[0];
+  const limit = (name: string) => all(new RegExp(`^/sys/fs/cgroup/${name}.max:(.+)`, "gm"))[0];
   const mounts = parseMounts(text);
   const kind = (path: string) => {
     const mount = mounts.findLast(({ point }) => point === path);

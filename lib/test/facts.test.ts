@@ -16,7 +16,7 @@ test("what was recorded says of what, and can be read to its last row", () => {
   assert.deepEqual(unequal(text), { count: "**18 of 18**", titles: [] });
   const values = Object.fromEntries(rowsOf(text, machine).map(([, what, value]) => [what, value]));
   assert.equal(values["capabilities"], "a80425fb a80425fb 0 0");
-  assert.equal(values["memory, processes, cpu"], "67108864 100 50000");
+  assert.equal(values["memory, processes, cpu"], "67108864 100 50000 100000");
   assert.equal(values["its number, for itself"], "1");
   assert.equal(values["variables"], "HOME HOSTNAME PATH");
   assert.equal(values["in /dev"], "mqueue pts shm; full null random tty urandom zero");
@@ -29,7 +29,7 @@ const lacks: Record<string, [RegExp, string]> = {
   "its number, for itself": [/^(NS[ps]id:\t)1$/gm, "$1 4136"],
   "mounted as /": [/ \/ \/ rw,(.*) overlay /, " / / ro,$1 overlay "],
   "whoever joins gets": [/^\d+:\d+\n(?=\d+:\d+$)/m, `${machine.root}\n`],
-  "memory, processes, cpu": [/(memory\.max):\d+/, "$1:max"],
+  "memory, processes, cpu": [/(cpu\.max:50000) 100000/, "$1 50000"],
   "network interfaces": [/^ *eth0:\n/m, ""],
   "mounted in /etc": [/^.* \/etc\/hosts .*\n/m, ""],
   "user ids": [/^ +0 +0 4294967295$/m, "0 1000 1\n1 100000 65536"],
