@@ -45,7 +45,10 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   })`echo $NEW | sudo tee /sys/fs/cgroup/cgroup.subtree_control && cat $CG/cgroup.controllers`;
   say`Your group has all three. Move a process into it, by its number, and try to hand a controller on to 'box'.`;
   await ours`sleep 1d &> /dev/null & PID=$!; echo $PID | sudo tee $CG/cgroup.procs`;
-  await $({ changes: "nothing", nothrow: true })`echo +memory | sudo tee $CG/cgroup.subtree_control`;
+  await $({
+    changes: "nothing",
+    nothrow: true,
+  })`echo +memory | sudo tee $CG/cgroup.subtree_control`;
   say`Device or resource busy: a group that hands memory down may have no processes itself, or they
     would compete with the groups below. (The topmost is exempt.) So processes live in the leaves.`;
   await ours`echo $PID | sudo tee $BOX/cgroup.procs; cat /proc/$PID/cgroup`;
@@ -81,10 +84,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const first = await ours`${spin}`;
   await ours`echo 5000 100000 | sudo tee $BOX/cpu.max`;
   const second = await ours`${spin}`;
-  const [freely, limited] = [first, second].map(
-    ({ stdout }) => /nr_throttled \d+/.exec(stdout)?.[0],
-  );
-  differ("with the limit it is made to wait", { "without one": freely, "with one": limited });
+  const [freely, held] = [first, second].map(({ stdout }) => /nr_throttled \d+/.exec(stdout)?.[0]);
+  differ("with the limit it is made to wait", { "without one": freely, "with one": held });
   say`So if 'nr_throttled' in 'cpu.stat' grows, the limit is what makes it slow.`;
   say`'timeout' starts a second process. Where only one is allowed it cannot; neither could a fork bomb.`;
   const free = await ours`sudo bash into $BOX timeout 9 true && cat $BOX/pids.events`;
