@@ -28,18 +28,17 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   await part`A directory is not enough`;
   const programs = ["grep", "ls", "mkdir", "mount", "nsenter", "sleep", "stat", "tr", "umount"];
   await rootfs("rootfs", "bash", "cat", ...programs);
-  say`'pivot_root' takes the new / and a place for the old one, which may be the same. Since it is
-    for a whole mount namespace, --mount makes one first.`;
+  say`'pivot_root' takes the new / and a place for the old one, which may be the same. Since it is for a whole mount namespace, --mount makes one first.`;
   await $({ changes: "nothing", nothrow: true })`sudo unshare --mount pivot_root rootfs rootfs`;
   say`It exchanges mounts, and 'rootfs' is not a mount, only a directory in one.`;
 
   await part`Another / for the mount namespace`;
   say`'mount --bind' mounts a directory, here 'rootfs' on itself, so it is a mount. 'pivot_root . .' makes that the /, and puts the old / in the
     same place, on top. A path that begins with / begins below, in the new one; '..' and 'umount .' meet what lies on top, the old one. -l, for
-    lazy: it is still in use, for this shell's own file is on it. (umount reads /proc. After 'hash -r' the shell looks for its programs anew; --norc: no start-up files.)`;
+    lazy: it is still in use, for this shell's own file is on it. (umount reads /proc. With --pid that has no process from outside, or /proc/1/root would lead to the old / as well. After 'hash -r' the shell looks for its programs anew; --norc: no start-up files.)`;
   const walk = `nsenter --pid=/proc/self/ns/pid --root=new ${shell} -c 'until [ . -ef .. ]; do cd -P ..; done; ls -di .'`;
   const pivoted = await enter({ changes: "nothing here, but for a directory 'rootfs/new'" })`
-    sudo unshare --mount bash --norc
+    sudo unshare --mount --pid --fork bash --norc
     mount --bind rootfs rootfs; cd rootfs
     pivot_root . .; hash -r
     ls -di .. /
@@ -55,7 +54,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   say`Then there are two mounts, / and /proc, and no other. The last line is the walk of chapter 1: 'nsenter' makes 'new' the /, stays outside of it,
     and goes up. ('new' shows / once more, so it has a shell.) For comparison, the same after chroot:`;
   const control = await enter({ changes: "nothing, but this shell gets out of 'rootfs'" })`
-    sudo unshare --mount chroot rootfs ${shell}
+    sudo unshare --mount --pid --fork chroot rootfs ${shell}
     mount -t proc proc /proc; mount --bind / new
     ${walk}
   `;
@@ -72,13 +71,13 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   const sleeps = { changes: "processes that sleep, no more", undo: "by 'kill', at the end" };
   await $(
     sleeps,
-  )`STARTED=$(sudo bash -c 'setsid unshare --mount --uts --ipc --net --pid --fork --kill-child bash start.sh &> container.log & echo $!')`;
+  )`STARTED=$(sudo bash -c 'setsid unshare --mount --uts --ipc --net --pid --fork --kill-child bash -e start.sh &> container.log & echo $!')`;
   const looks = { changes: "nothing, it only looks" };
   await $(
     looks,
   )`PID=$(sudo timeout 15 bash -c "until pgrep -P $STARTED sleep; do sleep .1; done") || ! cat container.log`;
   say`In chapter 3 it took --root to get the container's /. Now it comes with --mount. And '..' of the volume is
-    that /, too. Inside, take away the right to write: to the volume, then to all but a new /tmp.`;
+    that /, too. Inside, take away the right to write: to the volume, then to all but a new /tmp (and /proc).`;
   const mine = `sudo nsenter --target "$PID" --mount --uts --ipc --net --pid ${shell}`;
   const joined = await enter({ changes: "a root shell in the container, until it ends" })`
     ${mine}
@@ -99,7 +98,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   say`That was '--read-only --tmpfs /tmp'. Root in Docker may not mount, and so cannot undo it.`;
 
   await part`Mounts that travel`;
-  say`A new mount namespace begins with a copy of each mount. What is mounted later below the original does not appear in a private copy; in a slave
+  say`A new mount namespace begins with a copy of each mount. What is mounted later below a shared original does not appear in a private copy; in a slave
     and in a shared one it does. What is mounted in a copy appears below the original only if the copy is shared. Make 'volume' a shared mount
     (--make-private parts it from others first), and try all three: a 'sleep' in each, and a link to its /proc, named 'private', 'slave' or 'shared'.`;
   await $({
@@ -124,7 +123,8 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
     "arrived in": seen.stdout.trim().split("\n"),
   });
   same("only the shared one's came back", { "should be": "from-shared", "on the host": came });
-  say`With '-v' you choose: '/media:/media:rslave' (r: with all mounts below it). For a volume, Docker's default is private.`;
+  say`With '-v' you choose: '/media:/media:rslave' (r: with all mounts below it). For a volume, Docker's default is private. And a runtime parts all mounts
+    from the host's first, as 'unshare' does, or what a container mounts would be mounted outside; 'pivot_root' refuses shared ones.`;
   await beside(mine);
   await $({ changes: "all of them end" })`sudo kill -9 $PID $PIDS; sudo umount --recursive volume`;
 }

@@ -149,11 +149,13 @@ const readOnly: Challenge<Process> = {
       },
     },
     {
-      text: "it has a /proc, and no way out: '..' of its / is its / again",
-      met({ mounts, root, aboveRoot }) {
+      text: "it has a /proc, and no way out: by '..' of its /, or by /proc/PID/root",
+      met({ mounts, root, aboveRoot, namespaces, procShows }, { host }) {
         if (!mounts.some(({ point, type }) => point === "/proc" && type === "proc"))
           return "Its mount table has no /proc.";
-        return root === aboveRoot || "The judge went up from its / and got out.";
+        if (root !== aboveRoot) return "The judge went up from its / and got out.";
+        const isOwn = procShows === namespaces.pid && procShows !== host.namespaces.pid;
+        return isOwn || "Its /proc shows processes outside, each with its /.";
       },
     },
   ],
@@ -163,15 +165,16 @@ const readOnly: Challenge<Process> = {
     `A mount can be read-only while its file system is not: 'mount -o remount,bind,ro'. Without the word
     'bind' it would be the whole file system, for everyone.`,
     `It concerns one mount, and not those below it. So /tmp and /data stay as they are.`,
+    `A /proc shows the processes of one pid namespace: 'unshare --mount --pid --fork' makes another.`,
   ],
   async solution({ say, enter }) {
     say`Mount everything below the new / first. Then 'pivot_root' as in the chapter; and at last make the
       one mount on / read-only.`;
     await enter({
-      changes: "nothing outside of a new mount namespace, except for a file 'volume/new'",
+      changes: "nothing outside of new namespaces, except for a file 'volume/new'",
       undo: "by the kernel, when the shell ends",
     })`
-      sudo unshare --mount bash
+      sudo unshare --mount --pid --fork bash
       mount --bind rootfs rootfs; mount --bind volume rootfs/data; mount -t tmpfs tmpfs rootfs/tmp
       cd rootfs; pivot_root . .
       mount -t proc proc /proc; umount -l .

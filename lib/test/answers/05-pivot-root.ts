@@ -5,6 +5,7 @@ import type { Answer } from "../more/answers.test.ts";
 const plugIn = 'nsenter --target $PPID --mount mount -t tmpfs stick "$PWD/volume/usb"';
 const unplug = "sudo umount --recursive volume";
 const pivot = "cd rootfs; pivot_root . .; mount -t proc proc /proc; umount -l .";
+const own = "sudo unshare --mount --pid --fork bash";
 const three =
   "mount --bind rootfs rootfs; mount --bind volume rootfs/data; mount -t tmpfs none rootfs/tmp";
 
@@ -72,7 +73,7 @@ export const answers: Answer[][] = [
       name: "an overlay without an upper directory",
       lines: [
         [
-          "sudo unshare --mount bash",
+          own,
           "mkdir empty merged; mount -t overlay overlay -o lowerdir=empty:rootfs merged",
           "mount --bind volume merged/data; mount -t tmpfs none merged/tmp; cd merged",
           "pivot_root . .; mount -t proc proc /proc; umount -l .",
@@ -82,25 +83,18 @@ export const answers: Answer[][] = [
     },
     {
       name: "a bind mount that is read-only from the start, and a chroot into it at last",
-      lines: [
-        [
-          "sudo unshare --mount bash",
-          `${three}; mount -o remount,bind,ro rootfs; ${pivot}`,
-          "exec bash",
-          "true",
-        ],
-      ],
+      lines: [[own, `${three}; mount -o remount,bind,ro rootfs; ${pivot}`, "exec bash", "true"]],
     },
     {
       name: "a / that can be written to",
-      lines: [["sudo unshare --mount bash", three, pivot, "true"]],
+      lines: [[own, three, pivot, "true"]],
       missing: { 1: /can write to its \// },
     },
     {
       name: "chroot in the place of pivot_root",
       lines: [
         [
-          "sudo unshare --mount bash",
+          own,
           `${three}; mount -t proc proc rootfs/proc; mount -o remount,bind,ro rootfs`,
           "exec chroot rootfs bash",
           "true",
@@ -109,10 +103,17 @@ export const answers: Answer[][] = [
       missing: { 5: /got out/ },
     },
     {
+      name: "a /proc with the machine's processes",
+      lines: [
+        ["sudo unshare --mount bash", `${three}; ${pivot}; mount -o remount,bind,ro /`, "true"],
+      ],
+      missing: { 5: /shows processes outside/ },
+    },
+    {
       name: "a volume that is read-only, too",
       lines: [
         [
-          "sudo unshare --mount bash",
+          own,
           `${three}; ${pivot}`,
           "mount -o remount,bind,ro /data; mount -o remount,bind,ro /",
           "true",
@@ -124,7 +125,7 @@ export const answers: Answer[][] = [
       name: "an old root that is left",
       lines: [
         [
-          "sudo unshare --mount bash",
+          own,
           `${three}; mkdir rootfs/old; cd rootfs; pivot_root . old; mount -t proc proc /proc`,
           "mount -o remount,bind,ro /",
           "true",
@@ -136,7 +137,7 @@ export const answers: Answer[][] = [
       name: "a /tmp on the disk",
       lines: [
         [
-          "sudo unshare --mount bash",
+          own,
           "mkdir on-disk; mount --bind rootfs rootfs; mount --bind volume rootfs/data",
           `mount --bind on-disk rootfs/tmp; ${pivot}; mount -o remount,bind,ro /`,
           "true",
