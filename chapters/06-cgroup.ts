@@ -29,7 +29,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await part`A directory is a group`;
   say`Make a group, and in it one for the container; but only where cgroups are of version 2, which
     have 'cgroup.controllers'. Then limit its memory to 64 MB.`;
-  await $`CG=/sys/fs/cgroup/$(basename "$WORK"); BOX=$CG/box`;
+  await $`CG=/sys/fs/cgroup/by-hand.\${WORK##*.}; BOX=$CG/box`;
   await $({
     ...{ changes: "two groups of processes, with nobody in them", undo: "by 'rmdir', at the end" },
     undoneBy: `sudo timeout 9 sh -c 'test ! -d $CG || echo 1 > $CG/cgroup.kill; while test -d $CG; do find $CG -type d -delete; sleep .1; done' 2> /dev/null`,
@@ -41,7 +41,8 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await $`NEW=$(for c in cpu memory pids; do grep -qw $c /sys/fs/cgroup/cgroup.subtree_control || echo -n "+$c "; done); echo $NEW`;
   await $({
     ...{ changes: "the topmost groups get the controllers in NEW, if any", undo: "at the end" },
-    undoneBy: "echo $NEW | tr + - | sudo tee /sys/fs/cgroup/cgroup.subtree_control || true",
+    undoneBy:
+      "for C in $NEW; do echo -\\${C#+} | sudo tee /sys/fs/cgroup/cgroup.subtree_control; done || true",
   })`echo $NEW | sudo tee /sys/fs/cgroup/cgroup.subtree_control && cat $CG/cgroup.controllers`;
   say`Your group has all three. Move a process into it, by its number, and try to hand a controller on to 'box'.`;
   await ours`sleep 1d &> /dev/null & PID=$!; echo $PID | sudo tee $CG/cgroup.procs`;
@@ -50,7 +51,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
     nothrow: true,
   })`echo +memory | sudo tee $CG/cgroup.subtree_control`;
   say`Device or resource busy: a group that hands memory down may have no processes itself, or they
-    would compete with the groups below. (The topmost is exempt.) So processes live in the leaves.`;
+    would compete with the groups below. (The machine's topmost is exempt.) So processes live in the leaves.`;
   await ours`echo $PID | sudo tee $BOX/cgroup.procs; cat /proc/$PID/cgroup`;
   await ours`echo +cpu +memory +pids | sudo tee $CG/cgroup.subtree_control`;
   const given = await $`cat $CG/cgroup.subtree_control`;
@@ -72,7 +73,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const sent = await ours`sudo bash into $BOX bash -c 'kill -KILL $$' || echo $? $(${oom})`;
   same("a KILL from elsewhere gives the same code, and the counter stays", { "90 MB": big, sent });
   say`So if 'oom_kill' in the group's 'memory.events' goes up, the kernel has sent it, for there was no more memory (OOM, out of memory): Docker says
-    'OOMKilled'. Whose limit was it? 'oom', in that file, goes up in the group whose own limit was reached: this one, or one above. If it goes up
+    'OOMKilled'. Whose limit was it? 'oom', in that file, goes up in the group whose limit was reached, and in all above it: so it is the lowest of these. If it goes up
     nowhere, the machine was full. (Where below /sys/fs/cgroup a container's group is, /proc/PID/cgroup says. Docker removes it when the container
     ends. 'oom_kill' in /proc/vmstat stays, and counts all such kills on the machine: compare it before and after.)`;
 
@@ -125,5 +126,5 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`So a program that plans by 'free' takes too much, and is killed. It must read 'memory.max', as Java does. (Root inside cannot raise it: in
     Docker it is read-only, and with the mount option 'nsdelegate', which systemd sets, the kernel refuses it.)`;
   await beside(container, "mount -t cgroup2 cgroup2 /sys/fs/cgroup; cd /proc/1");
-  await ours`sudo rmdir $BOX $CG; echo $NEW | tr + - | sudo tee /sys/fs/cgroup/cgroup.subtree_control || echo "Others use them now."`;
+  await ours`sudo rmdir $BOX $CG; for C in $NEW; do echo -\${C#+} | sudo tee /sys/fs/cgroup/cgroup.subtree_control || echo "Others use it now."; done`;
 }

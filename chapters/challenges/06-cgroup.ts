@@ -12,7 +12,7 @@ import type { Verbs } from "../../lib/verbs.ts";
 async function makeGroup({ say, $ }: Verbs) {
   say`Everything happens below a group that is yours, and is removed with all below it. It has 64 MB
     of memory, and hands the controller on.`;
-  await $`CG=/sys/fs/cgroup/$(basename "$WORK")`;
+  await $`CG=/sys/fs/cgroup/by-hand.\${WORK##*.}`;
   await $({
     changes: "a group of processes, with nobody in it",
     undo: "when the challenge ends",

@@ -33,6 +33,11 @@ const cases = [
     "mount -t tmpfs none /sys/fs/cgroup; mkdir -p /sys/fs/cgroup/freezer/by-hand.left",
     /left: cgroup \/sys\/fs\/cgroup\/freezer\/by-hand\.left/,
   ],
+  [
+    "a controller that is handed down",
+    "mount -t tmpfs none /sys/fs/cgroup; echo cpu > /sys/fs/cgroup/cgroup.subtree_control",
+    /left: controller cpu handed down/,
+  ],
   ["a process", `${stays} &`, /left: process \d+: sleep 20/],
   ["a process in a session of its own", `setsid ${stays} &`, /left: process \d+: sleep 20/],
   ["a process elsewhere", `cd /; TMPDIR=/ ${stays} &`, /left: process \d+: sleep 20/],

@@ -28,8 +28,12 @@ const requireCgroups: Try = async (shell) => {
     throw new CannotStart(
       `There is no controller for ${missing.join(" and ")} here (${groups}/cgroup.controllers), so that cannot be limited. ${idsAreMapped() ? "Root decides what systemd hands to a user, from the next login on: sudo systemctl edit user@.service, with Delegate=cpu memory pids below [Service]." : "Is it off on the kernel's command line? For memory on a Raspberry Pi: cgroup_enable=memory."}`,
     );
+  if (read("/proc/sys/vm/panic_on_oom").trim() === "2")
+    throw new CannotStart(
+      "This kernel panics when a group has no more memory (vm.panic_on_oom is 2), and this chapter has it run out.",
+    );
   const attempt = await shell.aside(
-    `sudo bash -c 'trap "" INT QUIT HUP TERM; cd ${groups}; new=$(for c in cpu memory pids; do grep -qw $c cgroup.subtree_control || echo +$c; done); mkdir $0 || exit; echo $new > cgroup.subtree_control && ls $0/cgroup.kill && (echo $BASHPID > $0/cgroup.procs); status=$?; rmdir $0; echo $new | tr + - > cgroup.subtree_control; exit $status' by-hand-try.${process.pid}`,
+    `sudo bash -c 'trap "" INT QUIT HUP TERM; cd ${groups}; new=$(for c in cpu memory pids; do grep -qw $c cgroup.subtree_control || echo +$c; done); mkdir $0 || exit; echo $new > cgroup.subtree_control && ls $0/cgroup.kill $0/memory.swap.max && (echo $BASHPID > $0/cgroup.procs); status=$?; rmdir $0; for c in $new; do echo -\${c#+} > cgroup.subtree_control; done; exit $status' by-hand-try.${process.pid}`,
   );
   if (attempt.ok) return;
   const refusal = attempt.stderr.trim().replace(/^\S+ line 1: (echo: )?/gm, "");
@@ -39,6 +43,7 @@ const requireCgroups: Try = async (shell) => {
 /** The likely reason why a group was refused. */
 function whyNoGroup(refusal: string): string {
   if (/cgroup\.kill/.test(refusal)) return "This chapter takes Linux 5.14 or newer.";
+  if (/memory\.swap\.max/.test(refusal)) return "This kernel cannot keep a group from swapping.";
   // The kernel's admin-guide/cgroup-v2, "CPU".
   if (/Invalid argument/.test(refusal))
     return "This kernel hands cpu down only while no real-time process is in a group. To find them: ps -eo cls,pid,args | grep -E '^ *(FF|RR)'";
