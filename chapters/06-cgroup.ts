@@ -126,5 +126,5 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   say`So a program that plans by 'free' takes too much, and is killed. It must read 'memory.max', as Java does. (Root inside cannot raise it: in
     Docker it is read-only, and with the mount option 'nsdelegate', which systemd sets, the kernel refuses it.)`;
   await beside(container, "mount -t cgroup2 cgroup2 /sys/fs/cgroup; cd /proc/1");
-  await ours`sudo rmdir $BOX $CG; for C in $NEW; do echo -\${C#+} | sudo tee /sys/fs/cgroup/cgroup.subtree_control || echo "Others use it now."; done`;
+  await ours`sudo rmdir $BOX $CG; echo $NEW | tr + - | sudo tee /sys/fs/cgroup/cgroup.subtree_control || echo "Others use them now."`;
 }

@@ -107,7 +107,8 @@ function groups(): string[] {
       .filter((name) => /^by-hand/.test(name) && !read(join(parent, name, "cgroup.procs")))
       .map((name) => `cgroup ${join(parent, name)}`),
   );
-  const controllers = read(join(top, "cgroup.subtree_control")).match(/\b(cpu|memory|pids)\b/g) ?? [];
+  const controllers =
+    read(join(top, "cgroup.subtree_control")).match(/\b(cpu|memory|pids)\b/g) ?? [];
   return [...ours, ...controllers.map((each) => `controller ${each} handed down`)];
 }
 

@@ -41,7 +41,9 @@ const steady = (output: string[]) =>
 const complaints = (output: string[]) =>
   new Set(
     output
-      .map((line) => line.trim().replace(/^\S+: (?=line \d+: )|\bline \d+: |\d+/g, ""))
+      .map((line) =>
+        line.trim().replace(/^\S+: (?=line \d+: )|\bline \d+: |(?<=by-hand\.)\w+|\d+/g, ""),
+      )
       .filter((line) => /^[\w./-]+: .*(denied|permitted|not found|cannot|failed|error)/i.test(line))
       // Of a long list of them, the screen has the first ones.
       .map((line) => line.replace(/^\S+: /, "").slice(0, 50)),

@@ -71,6 +71,9 @@ const unshown = [
   /^unshare --mount --net --pid --fork --mount-proc bash -c 'mount -t sysfs sysfs \/sys /,
   /^chown 165535:165535 try$/,
   /^rm -f try$/,
+  /^bash -c 'trap "" INT QUIT HUP TERM; cd \/sys\/fs\/cgroup; /,
+  /^timeout 9 sh -c 'test ! -d \/sys\/fs\/cgroup\/by-hand\.\w{6} /,
+  /^tee \/sys\/fs\/cgroup\/cgroup\.subtree_control$/,
   /^find \/proc /,
   /^kill -9 [\d ]+$/,
   /^umount (--lazy )? *\/\S+\/by-hand\.\S+$/,
@@ -86,8 +89,8 @@ function loggedFor(line: string): RegExp[] {
 }
 
 function loggedForOne(rest: string): RegExp {
-  // Without what is the shell's own, outside of quotes.
-  const command = rest.replace(/( &?> [^'"]*|\) \|\| .*|\))$/, "").replace(/(;| \|) [^'"]*$/, "");
+  // As far as to what is the shell's own, outside of quotes.
+  const [command] = /^('[^']*'|"[^"]*"|[^'";|&])*/.exec(rest)!;
   const words = command.replace(/\$\([^)]*\)|\$[\w!]+|["'(){}$,]/g, " ").match(/\S+/g) ?? [];
   return new RegExp(`^${words.map((word) => word.replace(/\W/g, "\\$&")).join(".*")}`);
 }
