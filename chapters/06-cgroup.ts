@@ -73,7 +73,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   const sent = await ours`sudo bash into $BOX bash -c 'kill -KILL $$' || echo $? $(${oom})`;
   same("a KILL from elsewhere gives the same code, and the counter stays", { "90 MB": big, sent });
   say`So if 'oom_kill' in the group's 'memory.events' goes up, the kernel has sent it, for there was no more memory (OOM, out of memory): Docker says
-    'OOMKilled'. Whose limit was it? 'oom', in that file, goes up in the group whose limit was reached, and in all above it: so it is the lowest of these. If it goes up
+    'OOMKilled'. Whose limit was it? 'oom', in that file, goes up in the group whose limit was reached, and in all above it: look for the lowest. If it goes up
     nowhere, the machine was full. (Where below /sys/fs/cgroup a container's group is, /proc/PID/cgroup says. Docker removes it when the container
     ends. 'oom_kill' in /proc/vmstat stays, and counts all such kills on the machine: compare it before and after.)`;
 
