@@ -3,16 +3,12 @@
  * fewer rights than elsewhere; and where there is nothing to take away, so that it is refused.
  */
 import assert from "node:assert/strict";
-import { chmodSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { findProgram } from "../../shell.ts";
+import { testLies } from "../lies.ts";
 import {
   cannotRun,
-  chapter,
   file,
   forbid,
-  inShort,
   leavesNothing,
   mapped,
   missingTools,
@@ -20,7 +16,6 @@ import {
   noMapped,
   refused,
   run,
-  temporary,
   toldToItsEnd,
   tsx,
   whyNot,
@@ -33,68 +28,37 @@ const told = tsx(path, "--yes");
 
 // ── Claims
 
-/** The programs that stand first in PATH, as scripts; $REAL is the one that they stand for. */
-type Liars = Record<string, string>;
-
-/** Each claim, and who lies so that it does not hold, and none before it. */
-const lies: [claim: RegExp, liars: Liars, ...flags: string[]][] = [
-  [
-    /may do what root may out here/,
-    {
-      unshare: `case "$*" in *mount-proc\\ bash) exec $REAL "\${@:1:$#-1}" bash -c 'mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys; exec bash' ;; esac`,
-    },
-  ],
-  [/Docker's fourteen/, { setpriv: `set -- "\${@/-all,/-all,+sys_time,}"` }],
-  [/host name/, { hostname: "[ $# -gt 0 ] || echo free; exit" }],
-  [
-    /in a user namespace/,
-    { unshare: `case "$*" in *keep-caps\\ grep*) shift 2; exec "$@" ;; esac` },
-  ],
-  [/is refused/, { perl: `case $1 in filter) shift; exec "$@" ;; esac` }],
-  [/no_new_privs/, { setpriv: `case $1 in --no-new-privs) shift; exec "$@" ;; esac` }],
-  [/no setting/, { mount: `case "$*" in *remount*) exit ;; esac` }, "--rootfs", "busybox"],
-  [/is empty/, { mount: `case "$*" in *null\\ proc*) exit ;; esac` }, "--rootfs", "busybox"],
-  [
-    /no new \/proc/,
-    {
-      nsenter: `case "$*" in *--ipc*sh) exec $REAL "$@" -c 'unshare() { echo hello; }; while IFS= read -r LINE; do echo "$LINE"; eval "$LINE"; done' ;; esac`,
-    },
-    ...["--rootfs", "busybox"],
-  ],
-  [/mountinfo/, { mount: `case "$*" in *proc/irq) exit ;; esac` }, "--rootfs", "busybox"],
-];
-
-describe(
-  "a claim of chapter 9 does not hold",
-  { skip: skip || (mode !== "root" && "needs root") },
-  () => {
-    for (const [claim, liars, ...flags] of lies)
-      test(`where somebody lies: ${claim.source}`, () =>
-        leavesNothing(async () => {
-          const bin = temporary("bin");
-          for (const [tool, lie] of Object.entries(liars)) {
-            const real = findProgram(tool)!;
-            const script = `#!/bin/bash\nREAL=${real}\n${lie}\nexec $REAL "$@"\n`;
-            writeFileSync(join(bin, tool), script, { mode: 0o755 });
-          }
-          chmodSync(bin, 0o755);
-          const env = { PATH: `${bin}:${process.env.PATH}` };
-          const { status, stdout, stderr, ...more } = await run([...told, ...flags], { env });
-          const screen = inShort({ status, stdout, stderr, ...more });
-          assert.equal(status, 1, screen);
-          const [wrong = ""] = /^✘ .*/m.exec(stdout) ?? [];
-          assert.match(wrong, claim, screen);
-          assert.match(stderr, /This claim does not hold/);
-          rmSync(dirname(bin), { recursive: true });
-        }));
-
-    test("and each of its claims is among these", async () => {
-      const { stdout } = toldToItsEnd(await run(chapter("09", "--print")));
-      const claims = [...stdout.matchAll(/^# ✔ (.*)/gm)].map(([, claim = ""]) => claim);
-      assert.equal(claims.length, lies.length);
-      lies.forEach(([claim], index) => assert.match(claims[index]!, claim));
-    });
+await testLies(
+  "09",
+  {
+    "root in there may do what root may out here": [
+      "unshare",
+      `case "$*" in *mount-proc\\ *sh) exec $REAL "\${@:1:$#-1}" bash -c 'mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys; exec bash' ;; esac`,
+    ],
+    "left are Docker's fourteen, as far as root has them here": [
+      "setpriv",
+      `set -- "\${@/-all,/-all,+sys_time,}"`,
+    ],
+    "it cannot change its host name any more": ["hostname", "[ $# -gt 0 ] || echo free; exit"],
+    "in a user namespace of its own it has others": [
+      "unshare",
+      `case "$*" in *keep-caps\\ grep*) shift 2; exec "$@" ;; esac`,
+    ],
+    "root with all rights is refused": ["perl", `case $1 in filter) shift; exec "$@" ;; esac`],
+    "no_new_privs: nothing gained": [
+      "setpriv",
+      `case $1 in --no-new-privs) shift; exec "$@" ;; esac`,
+    ],
+    "no setting can be written": ["mount", `case "$*" in *remount*) exit ;; esac`],
+    "what is covered is empty": ["mount", `case "$*" in *null\\ proc*) exit ;; esac`],
+    "no new /proc where it is covered": [
+      "nsenter",
+      `case "$*" in *--ipc*sh) exec $REAL "$@" -c 'unshare() { echo hello; }; while IFS= read -r LINE; do echo "$LINE"; eval "$LINE"; done' ;; esac`,
+    ],
+    "mountinfo has each of them": ["mount", `case "$*" in *proc/irq) exit ;; esac`],
   },
+  "--rootfs",
+  "busybox",
 );
 
 // ── Fewer rights, and refusals
