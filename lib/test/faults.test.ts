@@ -480,7 +480,7 @@ const ways: Way[] = [
       const press = () => terminal.write(keys.ctrlC);
       // At once in a shell: 'exit' would not wait.
       if (typed) press();
-      const again = setInterval(press, 7);
+      const again = setInterval(press, 7 * slowness);
       // sudo 1.9.13 waits forever, if Ctrl-C ends its monitor as that starts.
       // Whoever sits there closes the terminal.
       const patience = setTimeout(() => {
