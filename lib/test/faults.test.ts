@@ -480,6 +480,7 @@ const ways: Way[] = [
       const press = () => terminal.write(keys.ctrlC);
       // At once in a shell: 'exit' would not wait.
       if (typed) press();
+      const first = setTimeout(press, 7);
       const again = setInterval(press, 7 * slowness);
       // sudo 1.9.13 waits forever, if Ctrl-C ends its monitor as that starts.
       // Whoever sits there closes the terminal.
@@ -487,10 +488,7 @@ const ways: Way[] = [
         clearInterval(again);
         close(terminal);
       }, 60_000 * slowness);
-      terminal.onExit(() => {
-        clearInterval(again);
-        clearTimeout(patience);
-      });
+      terminal.onExit(() => [first, again, patience].forEach(clearTimeout));
     }),
   },
   {

@@ -44,9 +44,12 @@ function leftNothing(it: Told, handedDown = "") {
   assert.equal(it.stdout.split("handed down: ")[1], `${handedDown}\n`, inShort(it));
 }
 
-/** That it was told to its end, with so many equal rows. */
-const hasEqual = (rows: number) => (it: Told) =>
-  assert.match(toldToItsEnd(it).stdout, new RegExp(`^ +rows that are equal +${rows} of 18$`, "m"));
+/** That it was told to its end, with so many equal rows. Returns what it printed. */
+const hasEqual = (rows: number) => (it: Told) => {
+  const { stdout } = toldToItsEnd(it);
+  assert.match(stdout, new RegExp(`^ +rows that are equal +${rows} of 18$`, "m"));
+  return stdout;
+};
 
 /**
  * A daemon of Docker's, for the scenes that follow, and an image `it`. A containerd that it started itself
@@ -136,7 +139,10 @@ const readers: Record<string, [how: string, scenes: Record<string, Scene>]> = {
     "",
     {
       "where that runs": [docker, (it) => assert.equal(it.status, 0, inShort(it))],
-      "chapter 6's limits are Docker's": [`${cgroup} --rootfs docker:it`, hasEqual(6)],
+      "chapter 6's limits are Docker's": [
+        `${cgroup} --rootfs docker:it`,
+        (it) => assert.match(hasEqual(6)(it), /^ += +memory, processes, cpu/m),
+      ],
       "chapter 11's container is Docker's in all rows": [
         `${container} --rootfs docker:it`,
         hasEqual(18),
