@@ -35,7 +35,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   await part`Another / for the mount namespace`;
   say`'mount --bind' mounts a directory, here 'rootfs' on itself, so it is a mount. 'pivot_root . .' makes that the /, and puts the old / in the
     same place, on top. A path that begins with / begins below, in the new one; '..' and 'umount .' meet what lies on top, the old one. -l, for
-    lazy: it is still in use, for this shell's own file is on it. (umount reads /proc. With --pid that has no process from outside, or /proc/1/root would lead to the old / as well. After 'hash -r' the shell looks for its programs anew; --norc: no start-up files.)`;
+    lazy: it is still in use, for this shell's own file is on it. (umount reads /proc. Because of --pid it shows no process from outside, whose /proc/PID/root would lead to the old /. After 'hash -r' the shell looks for its programs anew; --norc: no start-up files.)`;
   const walk = `nsenter --pid=/proc/self/ns/pid --root=new ${shell} -c 'until [ . -ef .. ]; do cd -P ..; done; ls -di .'`;
   const pivoted = await enter({ changes: "nothing here, but for a directory 'rootfs/new'" })`
     sudo unshare --mount --pid --fork bash --norc

@@ -101,7 +101,7 @@ const readers: Record<string, [how: string, scenes: Record<string, Scene>]> = {
       "tells chapter 6": [andLook(cgroup), leftNothing],
       "faults leave nothing of chapter 6, each claim can fail, and the judge takes other answers": [
         // Handed down before, for several at once would take the controllers from each other.
-        `echo +cpu +memory +pids > ${top}/cgroup.subtree_control; status=0
+        `echo +cpu +memory +pids > ${top}/cgroup.subtree_control
          BY_HAND_CHAPTERS=06 BY_HAND_FAULTS=7/150 node --import tsx --test --test-concurrency=1 ${tests}; status=$?
          echo -cpu -memory -pids > ${top}/cgroup.subtree_control; exit $status`,
         (it) => {
