@@ -168,7 +168,8 @@ export const answers: Answer[][] = [
       lines: [
         [
           "unshare --user --map-root-user bash",
-          "kill $VICTIM; timeout 9 bash -c 'until [ -e hit ]; do sleep .1; done'; echo refused > proof/refused",
+          // Again and again: what comes just before bash waits is not seen until that ends.
+          "timeout 9 bash -c 'until [ -e hit ]; do kill $VICTIM; sleep .1; done'; echo refused > proof/refused",
           "true",
         ],
       ],
