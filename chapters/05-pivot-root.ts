@@ -124,7 +124,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
   });
   same("only the shared one's came back", { "should be": "from-shared", "on the host": came });
   say`With '-v' you choose: '/media:/media:rslave' (r: with all mounts below it). For a volume, Docker's default is private. And a runtime parts all mounts
-    from the host's first, as 'unshare' does, or what a container mounts would be mounted outside; 'pivot_root' refuses shared ones.`;
+    from the host's first, as 'unshare' does, or what a container mounts would appear outside, too; and 'pivot_root' refuses shared ones.`;
   await beside(mine);
   await $({ changes: "all of them end" })`sudo kill -9 $PID $PIDS; sudo umount --recursive volume`;
 }

@@ -11,6 +11,7 @@ import {
   claimsIn,
   inShort,
   leavesNothing,
+  missingTools,
   mode,
   numbered,
   run,
@@ -28,7 +29,10 @@ export type Lies = Record<string, [tool: string, lie: string]>;
 /** Tests that where a tool lies its claim does not hold, and that those before it do. */
 export async function testLies(number: string, lies: Lies, ...flags: string[]) {
   const path = numbered(number);
-  const skip = (await whyNot(path)) || (mode !== "root" && "needs root, whose PATH is obeyed");
+  const skip =
+    (await whyNot(path)) ||
+    (mode !== "root" && "needs root, whose PATH is obeyed") ||
+    (flags.includes("busybox") && missingTools("busybox"));
 
   test(`a claim of chapter ${number} does not hold where`, { skip, concurrency: 2 }, (t) =>
     leavesNothing(async () => {
