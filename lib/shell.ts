@@ -145,7 +145,10 @@ export const asJob = (line: string) => `set -m\n${line}\nexit`;
  * @returns zx's own answer, whether the line succeeded or not
  */
 export function tryOut(line: string): ProcessOutput {
-  return zx.sync({ ...base({ ...readersEnvironment(), LC_ALL: "C" }), prefix: "" })(verbatim(line));
+  return zx.sync({
+    ...base({ ...readersEnvironment(), LC_ALL: "C" }),
+    ...{ prefix: "", stdio: ["ignore", "pipe", "pipe"] },
+  })(verbatim(line));
 }
 
 /** Runs one line by itself, with our own input and output. It also has what a chapter of ours reads. */

@@ -262,9 +262,8 @@ interface Visits {
 }
 
 function visit({ read }: World): Visits[] {
-  // A bash whose input is a socket, as node's pipes are, would read root's ~/.bashrc first.
   const as = (who: string, line: string) =>
-    read(`${sudo}nsenter --net=${who} timeout 2 ${line} < /dev/null`).trim();
+    read(`${sudo}nsenter --net=${who} timeout 2 ${line}`).trim();
   const knock = "bash -c 'cat < /dev/tcp/203.0.113.2/8080'";
   const friend = as("friend", knock);
   return [

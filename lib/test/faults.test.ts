@@ -32,6 +32,7 @@ import { leadsSession } from "./machine.ts";
 import {
   agree,
   atTerminal,
+  bash,
   cannotRun,
   challenged,
   chapter,
@@ -407,7 +408,7 @@ const fullDisk: Way["points"] = ({ path, flags }) =>
         exit $status`;
       const disk =
         mode === "sudo" ? ["sudo", "-n", "--preserve-env", "unshare", "--mount"] : ownMounts;
-      const command = ["bash", "-c", script, "-", name, tmp];
+      const command = [...bash, "-c", script, "-", name, tmp];
       const { status, stdout, stderr } = await run(
         [...disk, ...command, ...chapter(path, "--yes", ...flags)],
         { tmp, env: { TSX_DISABLE_CACHE: "1" } },

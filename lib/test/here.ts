@@ -24,9 +24,15 @@ export const ownMounts = [
 /** The same as root of a user namespace, which anyone can be. */
 export const mapped = ["unshare", "--user", "--map-root-user", "--mount"];
 
+/**
+ * A bash that does not read ~/.bashrc. Others do by sudo: what node starts has sockets for pipes, as
+ * a remote shell has, and sudo drops SHLVL. There HOME is root's own.
+ */
+export const bash = ["bash", "--norc"];
+
 /** A command after some lines of shell, where these are root's and what they mount is nobody else's. */
 export const prepared = (setup: string, command: string[], who = ownMounts) => [
-  ...[...who, "bash", "-ec", `${setup}\nexec "$@"`, "-"],
+  ...[...who, ...bash, "-ec", `${setup}\nexec "$@"`, "-"],
   ...command,
 ];
 

@@ -12,7 +12,7 @@ import { hostname, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { commandLine, everyone, list, parseMounts, read, type Stat } from "../kernel.ts";
-import { sudo } from "./here.ts";
+import { bash, sudo } from "./here.ts";
 
 // ── Temporary directories
 
@@ -181,7 +181,7 @@ function ask(pids: number[]) {
     find ${files("root", "cwd", "ns")} -type l -printf '%p %l\\n'
     grep --with-filename ${mark} ${files("mountinfo")}
     grep --files-with-matches --null-data '^TMPDIR=.*/${mark}' ${files("environ")}`;
-  const [command = "", ...args] = [...sudo, "bash", "-c", script];
+  const [command = "", ...args] = [...sudo, ...bash, "-c", script];
   const { stdout } = spawnSync(command, args, { encoding: "utf8" });
   return (pid: number) => {
     const lines = stdout

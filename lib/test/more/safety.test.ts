@@ -16,6 +16,7 @@ import {
   agree,
   agreeUntil,
   atTerminal,
+  bash,
   cannotRun,
   chapter,
   checkout,
@@ -53,7 +54,7 @@ function afterAsRoot(setup: string, command: string[], env: NodeJS.ProcessEnv, .
   const set = Object.entries(env).map(([name, value]) => `${name}=${value}`);
   return [
     ...["sudo", "-n", "unshare", "--mount", ...own],
-    ...["bash", "-ec", `${setup}\nexec ${back} env "$@"`, "-", ...set, ...command],
+    ...[...bash, "-ec", `${setup}\nexec ${back} env "$@"`, "-", ...set, ...command],
   ];
 }
 /** A /proc of its own, whose options are nobody else's. */
