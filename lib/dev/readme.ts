@@ -44,47 +44,35 @@ export function readSections(): Map<string, string> {
   return new Map([...found].map(([, name = "", text = ""]) => [name, text.trim()]));
 }
 
-/** Chapter 8 is about who is not root, so an ordinary user is told it. */
-export const forUser = "08-user";
-
 /**
- * The command that prints a chapter as Markdown: here, or in a kernel of its own, where there is an
- * ordinary user. There its output is a terminal, unless it is piped.
+ * Which chapters are told in a kernel of its own, with whose flags: 6 is about cgroups of version 2,
+ * which all are there; and 8 about who is not root, as nobody need be here.
  */
-export function command(name: string, inVm = name === forUser): string[] {
+export const inVm = new Map([
+  ["06-cgroup", []],
+  ["08-user", ["--sudo"]],
+]);
+
+/** The command that prints a chapter as Markdown. In a VM its output is a terminal, unless it is piped. */
+export function command(name: string): string[] {
   const told = [...runtime(), chapters.get(name)!, "--markdown"];
-  if (!inVm) return told;
-  const who = name === forUser ? ["--sudo"] : [];
-  return [
-    file(".ci/run-in-vm"),
-    ...who,
-    "bash",
-    "-o",
-    "pipefail",
-    "-c",
-    '"$@" | cat',
-    "-",
-    ...told,
-  ];
+  const flags = inVm.get(name);
+  if (!flags) return told;
+  const piped = ["bash", "-o", "pipefail", "-c", '"$@" | cat', "-"];
+  return [file(".ci/run-in-vm"), ...flags, ...piped, ...told];
 }
 
 /** What a chapter prints as Markdown. */
 async function run(name: string): Promise<string> {
-  const here = await outputOf(command(name));
-  // What this kernel does not allow, one of its own does.
-  const { text, status } = here.status === 2 ? await outputOf(command(name, true)) : here;
-  if (status !== 0) throw new Error(`${name} ended with ${status}.`);
-  return text;
-}
-
-async function outputOf([program = "", ...args]: string[]) {
+  const [program = "", ...args] = command(name);
   const child = spawn(program, args, {
     stdio: ["ignore", "pipe", "inherit"],
     // Away from our terminal, whose name `ps` would print.
     detached: true,
   });
   const [text, [status]] = await Promise.all([wholeOf(child.stdout), once(child, "close")]);
-  return { text, status: status as number };
+  if (status !== 0) throw new Error(`${name} ended with ${status}.`);
+  return text;
 }
 
 /** @param told what the chapter of that name printed as Markdown */
@@ -188,6 +176,8 @@ const varying: [RegExp, string][] = [
   // Of ps: a process's state, or how much of a processor it has used.
   [/\? +[A-Z][\w<+]* +TIME/g, "? TIME"],
   [/ \d+ +TIME +\?/g, " TIME ?"],
+  // Of cpu.stat: in how many periods a group had to wait, unless in none.
+  [/\bnr_throttled [1-9]\d*/g, "nr_throttled COUNT"],
   // A container's name.
   [/\b(?=[a-f]*\d)[0-9a-f]{12}\b/g, "CONTAINER"],
   // Of ls: blocks in use, and links to a file.
