@@ -446,7 +446,7 @@ const runtime: Challenge<Process> = {
     END`;
     await $`chmod +x runtime`;
     await $(ours)`sudo bash box bash -c 'echo I am $$; cat /proc/mounts'`;
-    await $(ours)`sudo bash box --detach sleep 1d; ps -o pid,ppid,args -C sleep`;
+    await $(ours)`sudo bash box --detach sleep 1d; sleep 1; ps -o pid,ppid,args -C sleep`;
     await $({
       changes: "the container is gone",
     })`sudo podman rm --force --time 0 "$(basename "$PWD")"`;
