@@ -7,7 +7,7 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmdirSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmdirSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,7 +21,11 @@ const scratch = mkdtempSync(join(realpathSync(tmpdir()), "by-hand-test."));
 chmodSync(scratch, 0o711);
 /** Nobody else has that name in a path. */
 const mark = basename(scratch);
-process.on("exit", () => removeEmpty(scratch));
+process.on("exit", (code) => {
+  if (removeEmpty(scratch) || code !== 0) return;
+  console.error(`Left in ${scratch}: ${readdirSync(scratch, { recursive: true }).slice(0, 9)}`);
+  process.exitCode = 1;
+});
 
 /** A fresh directory, with a given name or any; {@link tidy} removes it. */
 export function temporary(name = "tmp"): string {

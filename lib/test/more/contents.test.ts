@@ -55,7 +55,8 @@ describe("npm start", () => {
   );
 
   test("shows which chapter was told, and how it stood", { skip: cannotRun }, async () => {
-    const note = join(temporary("note"), "told.json");
+    const directory = temporary();
+    const note = join(directory, "told.json");
     writeFileSync(note, "");
     const env = { BY_HAND_TOLD: note };
     await leavesNothing(() =>
@@ -72,7 +73,7 @@ describe("npm start", () => {
     const { stdout } = await run(contents(), { env });
     assert.match(stdout, /^ .*told, [1-9] of \d\d rows as Docker has them$/m);
     assert.equal(stdout.match(/told/g)?.length, 1);
-    rmSync(dirname(note), { recursive: true });
+    rmSync(dirname(directory), { recursive: true });
   });
 
   test("comes back to the same chapter when it was stopped", { skip: cannotRun }, async () => {

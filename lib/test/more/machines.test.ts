@@ -151,14 +151,16 @@ for (const machine of machines) {
               export LANG=C.UTF-8 TMPDIR=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin
               ${as} /opt/node "/opt/by-hand/chapters/${chapter}" --yes ${flags}
               ls -A /tmp | sed 's/^/left: /'`;
+            const tmp = temporary();
             const namespaces = `unshare ${emulate && "--user --map-root-user"} --mount --pid --fork --kill-child`;
             const command = [
               ...(vm ? [file(".ci/run-in-vm")] : []),
               ...namespaces.split(" ").filter(Boolean),
-              ...["bash", "-c", script, "-", temporary()],
+              ...["bash", "-c", script, "-", tmp],
               ...[tar, checkout, program],
             ];
             const told = await run(command, {
+              tmp,
               timeout: 300_000,
               env: { NO_COLOR: "1", VM_TREE: process.env.VM_TREE },
             });

@@ -57,7 +57,7 @@ for (const [at, [name, [program, ...options]]] of Object.entries(runtimes).entri
 
       test(`${title} is printed as on this Node`, async () => {
         const { status, stdout } = await run(command(chapter, "--print"));
-        const here = await run([process.execPath, ...process.execArgv, chapter, "--print"]);
+        const here = await run(tsx(chapter, "--print"));
         assert.deepEqual([status, stdout], [0, here.stdout]);
       });
     }
