@@ -85,7 +85,7 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
     mount -o remount,bind,ro /data; echo more >> /data/file
     mount -o remount,bind,ro /; mount -t tmpfs tmpfs /tmp
     echo "in /" > /new.txt; echo "in /tmp" > /tmp/new.txt
-    cat /new.txt /tmp/new.txt 2> /tmp/errors
+    cat /data/file /new.txt /tmp/new.txt 2> /tmp/errors
     mount -o remount,bind,rw /
   `;
   const outside = await $(looks)`sudo stat -L -c %d:%i /proc/$PID/root{,/data/..} volume/file`;
@@ -93,8 +93,8 @@ async function tell({ say, part, $, enter, same, rootfs, shell, beside }: Verbs)
     "from outside": outside.stdout.trim().split("\n"),
     "in the shell": joined("stat -c %d:%i / /data/.. /data/file").trim().split("\n"),
   });
-  const written = joined("cat /new.txt /tmp/new.txt 2> /tmp/errors");
-  same("only /tmp could be written to", { "should be": "in /tmp", "what is there": written });
+  const written = joined("cat /data/file /new.txt /tmp/new.txt 2> /tmp/errors").trim().split("\n");
+  same("only /tmp could be written to", { "should be": ["hello", "in /tmp"], "it is": written });
   say`That was '--read-only --tmpfs /tmp'. Root in Docker may not mount, and so cannot undo it.`;
 
   await part`Mounts that travel`;

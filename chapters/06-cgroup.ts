@@ -106,7 +106,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   await ours`echo 0 | sudo tee $BOX/cgroup.freeze`;
   differ("thawed, it goes on", { frozen, "a second later": await usage() });
   say`One write ends all processes in a group, even those that are just being started.`;
-  await ours`echo 1 | sudo tee $BOX/cgroup.kill; sleep 1; cat $BOX/cgroup.events`;
+  await ours`echo 1 | sudo tee $BOX/cgroup.kill; timeout 9 sh -c "until grep 'populated 0' $BOX/cgroup.events; do sleep .1; done"`;
 
   await part`Your container, with limits`;
   say`Chapter 2's container with all three limits, and a cgroup namespace, whose top is 'box'.`;
