@@ -45,8 +45,8 @@ export function readSections(): Map<string, string> {
 }
 
 /**
- * Which chapters are told in a kernel of its own, with whose flags: 6 is about cgroups of version 2,
- * which all are there; and 8 about who is not root, as nobody need be here.
+ * The chapters that are told in a kernel of its own, with the flags of run-in-vm: in 6 all cgroups
+ * must be of version 2, and in 8 the reader must not be root.
  */
 export const inVm = new Map([
   ["06-cgroup", []],
