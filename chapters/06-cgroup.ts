@@ -105,7 +105,7 @@ async function tell({ say, part, $, enter, same, differ, rootfs, shell, beside }
   same("frozen, it uses nothing", { frozen, "a second later": await usage() });
   await ours`echo 0 | sudo tee $BOX/cgroup.freeze`;
   differ("thawed, it goes on", { frozen, "a second later": await usage() });
-  say`One write ends all processes in a group, even those that are just being started.`;
+  say`One write ends all processes in a group, even those that are just being started. Then it is not 'populated' any more.`;
   await ours`echo 1 | sudo tee $BOX/cgroup.kill; timeout 9 sh -c "until grep 'populated 0' $BOX/cgroup.events; do sleep .1; done"`;
 
   await part`Your container, with limits`;

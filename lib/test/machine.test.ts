@@ -83,9 +83,10 @@ describe("leavesNothing()", { skip }, () => {
     const lines = cases.map(([, line]) => line);
     const [command = "", ...args] = [...apart, ...tsx(fixture("leaves"), ...lines)];
     const env = { ...process.env, TMPDIR: directory, TSX_DISABLE_CACHE: "1" };
-    const { stdout, stderr } = spawnSync(command, args, { env, encoding: "utf8" });
+    const { status, stdout, stderr } = spawnSync(command, args, { env, encoding: "utf8" });
     stranger.kill();
-    assert.equal(stderr, "");
+    assert.match(stderr, /^Left in \S+\/by-hand-test\.\w+: run\.\w+\b.*\n$/);
+    assert.equal(status, 1);
     answers = JSON.parse(stdout) as string[];
   });
   after(() => [directory, elsewhere].forEach((each) => rmSync(each, { recursive: true })));
